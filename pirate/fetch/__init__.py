@@ -1,0 +1,1 @@
+"""Getting a file: ask everybody, fetch from a holder, verify, publish."""

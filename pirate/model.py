@@ -1,0 +1,149 @@
+"""Values that every room shares. All frozen; an invalid one cannot be built."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Self
+
+DEFAULT_PORT = 7070
+
+
+class _Id(bytes):
+    """Bytes of one fixed length that name something; shown as hex digits."""
+
+    __slots__ = ()
+    SIZE: ClassVar[int]
+
+    def __new__(cls, value: bytes) -> Self:
+        """Raise ValueError unless ``value`` has exactly ``SIZE`` bytes."""
+        if len(value) != cls.SIZE:
+            raise ValueError(f"a {cls.__name__} has {cls.SIZE} bytes, not {len(value)}")
+        return super().__new__(cls, value)
+
+    def __str__(self) -> str:
+        return self.hex()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hex()})"
+
+
+class Digest(_Id):
+    """The SHA-1 of a whole file, 20 bytes: the name of the file on the network."""
+
+    __slots__ = ()
+    SIZE = 20
+
+
+class PeerId(_Id):
+    """Who a peer is, 16 random bytes, whatever its addresses."""
+
+    __slots__ = ()
+    SIZE = 16
+
+
+class Address(NamedTuple):
+    """Where to dial: a host name or numeric address, and a TCP port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, *, default_port: int | None = DEFAULT_PORT) -> Self:
+        """Read ``HOST:PORT``, ``HOST``, ``:PORT`` or ``[IPV6]:PORT``; ValueError otherwise.
+
+        A bare ``:PORT`` gives an empty host.
+        """
+        host, separator, port = text.strip().rpartition(":")
+        if text.startswith("[") and text.endswith("]"):
+            host, separator, port = text, "", ""
+        elif not separator:
+            host, port = port, ""
+        elif ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise ValueError(f"{text!r}: write an IPv6 address as [ADDRESS]:PORT")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        if not separator:
+            if default_port is None:
+                raise ValueError(f"{text!r}: a port is missing, as in HOST:PORT")
+            return cls(host, default_port)
+        if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+            raise ValueError(f"{text!r}: {port!r} is not a port number")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a catalog: digest, size in bytes, and the names its holder knows it by.
+
+    A name is a relative path with ``/`` between its parts. It is a suggestion and, when it
+    came from a peer, hostile until ``disk.names`` has made it safe.
+    """
+
+    digest: Digest
+    size: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The entries of one peer at one revision, sorted by digest, each digest once.
+
+    Revisions are compared for equality only; 0 means "none known".
+    """
+
+    revision: int = 0
+    entries: tuple[Entry, ...] = ()
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(entry.size for entry in self.entries))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a peer says of itself in the registry. Addresses are numeric, the nearest first."""
+
+    id: PeerId
+    name: str
+    addresses: tuple[Address, ...]
+    version: str
+    revision: int = 0
+    files: int = 0
+    size: int = 0
+    started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another running pirate and how to reach it.
+
+    ``id``, ``name`` and ``announcement`` are unknown for a peer that the user named by its
+    address until its HELLO tells them.
+    """
+
+    addresses: tuple[Address, ...]
+    id: PeerId | None = None
+    name: str = ""
+    announcement: Announcement | None = None
+
+    @classmethod
+    def announced(cls, announcement: Announcement) -> Self:
+        """The peer behind an announcement."""
+        return cls(announcement.addresses, announcement.id, announcement.name, announcement)
+
+    @property
+    def key(self) -> PeerId | Address:
+        """What tells this peer from others: its id, or its address while no id is known."""
+        return self.id or self.addresses[0]
+
+    def __str__(self) -> str:
+        address = str(self.addresses[0])
+        return f"{self.name} ({address})" if self.name else address

@@ -1,0 +1,1 @@
+"""What to do next: decisions without sockets, files, threads or clocks."""

@@ -1,0 +1,1 @@
+"""The door to where peers announce themselves: etcd, a fixed list, or memory."""

@@ -1,0 +1,35 @@
+"""What a registry promises: where peers announce themselves and are found."""
+
+from typing import Protocol
+
+from pirate.deadline import Deadline
+from pirate.model import Announcement, Peer
+
+
+class Registry(Protocol):
+    """A place where peers announce themselves.
+
+    One thread at a time uses a registry. Every method may raise RegistryError, and returns
+    or raises soon after its deadline at the latest; a later call may succeed again, however
+    long the trouble lasted. ``tests/registry/test_contract.py`` holds every registry to it.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Its name for people and JSON: "etcd", "static", "memory" ..."""
+
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:
+        """Make others see ``announcement`` from now on until the lease runs out.
+
+        Called at every heartbeat: it renews the lease, replaces what was announced before,
+        and announces anew if the registry has lost it.
+        """
+
+    def withdraw(self, deadline: Deadline) -> None:
+        """Take our announcement back, so that others stop seeing it at once."""
+
+    def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+        """Everybody who is announced now, ourselves included."""
+
+    def close(self) -> None:
+        """Let go of connections. Never raises; the registry is not used afterwards."""

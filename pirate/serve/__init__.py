@@ -1,0 +1,1 @@
+"""Answering other peers: requests to answers, and the server around them."""

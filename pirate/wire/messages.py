@@ -1,0 +1,162 @@
+"""What peers say to each other: one frozen dataclass per message.
+
+The declarations are the specification: ``encode`` and ``decode`` walk them, and so do the
+tables of docs/PROTOCOL.md. DATA is no message: its body is the file's own bytes.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pirate.errors import ProtocolError
+from pirate.wire.fields import (
+    Reader,
+    entries,
+    entry,
+    layout,
+    peer_id,
+    sha1,
+    text_64,
+    text_255,
+    u16,
+    u32,
+    u64,
+)
+from pirate.wire.frames import Header, Kind
+
+OLDEST_VERSION = 1
+NEWEST_VERSION = 1
+
+
+class ErrorCode(enum.IntEnum):
+    """Why a request, or the connection, is refused."""
+
+    BAD_REQUEST = 1
+    UNSUPPORTED = 2
+    VERSION = 3
+    NOT_FOUND = 4
+    STALE = 5
+    RANGE = 6
+    BUSY = 7
+    DENIED = 8
+    INTERNAL = 9
+
+
+class Message:
+    """Base of all messages."""
+
+    __slots__ = ()
+    KIND: ClassVar[Kind]
+
+    def encode(self) -> bytes:
+        """The body; ValueError if a field does not fit."""
+        return b"".join(
+            codec.encode(getattr(self, name)) for name, codec in layout(type(self)).items()
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read one body; ProtocolError if it is not exactly one."""
+        reader = Reader(body)
+        message = cls(**{name: codec.decode(reader) for name, codec in layout(cls).items()})
+        reader.close()
+        return message
+
+    def frame(self, request: int, *, end: bool = True) -> bytes:
+        """Header and body, ready to send."""
+        body = self.encode()
+        return Header(self.KIND, end, request, len(body)).encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Message):
+    """The first message of both sides, the server's first; request is 0."""
+
+    KIND = Kind.HELLO
+    oldest: u16
+    newest: u16
+    features: u64
+    peer: peer_id
+    name: text_64
+    agent: text_64
+
+
+@dataclass(frozen=True, slots=True)
+class Error(Message):
+    """Takes the place of the next frame of an answer; with request 0 the connection ends."""
+
+    KIND = Kind.ERROR
+    code: u16
+    retry_after_ms: u32
+    reason: text_255
+
+
+@dataclass(frozen=True, slots=True)
+class List(Message):
+    """Send me at most ``limit`` entries with digests above ``after``; ENTRIES answers.
+
+    ``known`` is a revision that I have already, or 0.
+    """
+
+    KIND = Kind.LIST
+    known: u64
+    after: sha1
+    limit: u32
+
+
+@dataclass(frozen=True, slots=True)
+class Entries(Message):
+    """Some entries, ascending by digest. ``files`` and ``size`` are of the whole catalog.
+
+    If ``revision`` is the one that LIST knew, nothing has changed and there are no entries.
+    """
+
+    KIND = Kind.ENTRIES
+    revision: u64
+    files: u64
+    size: u64
+    entries: entries
+
+
+@dataclass(frozen=True, slots=True)
+class Stat(Message):
+    """Do you hold ``digest``? ENTRY answers, or ERROR NOT_FOUND."""
+
+    KIND = Kind.STAT
+    digest: sha1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Message):
+    """I hold this file."""
+
+    KIND = Kind.ENTRY
+    entry: entry
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Message):
+    """Send me ``length`` bytes of ``digest`` from ``offset``; DATA answers."""
+
+    KIND = Kind.READ
+    digest: sha1
+    offset: u64
+    length: u32
+
+
+Request = List | Stat | Read
+Answer = Entries | Entry | Error
+
+# Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
+MESSAGES: dict[Kind, type[Message]] = {
+    message.KIND: message for message in (Hello, Error, List, Entries, Stat, Entry, Read)
+}
+
+
+def decode(header: Header, body: bytes) -> Message:
+    """The message of one frame; ProtocolError for a kind that is none or unknown."""
+    try:
+        message = MESSAGES[Kind(header.kind)]
+    except (KeyError, ValueError):
+        raise ProtocolError(f"kind {header.kind:#04x} is no message that we know") from None
+    return message.decode(body)

@@ -1,0 +1,163 @@
+"""Whose turn it is on one connection: hello first, answers in order, sizes add up.
+
+Pure state machines, one for each side. They see headers and messages, never sockets.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from pirate.errors import ProtocolError, RefusedError
+from pirate.wire.frames import MAY_BE_SKIPPED, Header, Kind
+from pirate.wire.messages import (
+    NEWEST_VERSION,
+    OLDEST_VERSION,
+    Entries,
+    Entry,
+    Error,
+    ErrorCode,
+    Hello,
+    List,
+    Message,
+    Read,
+    Request,
+    Stat,
+    decode,
+)
+
+
+def agree(theirs: Hello) -> int:
+    """The version to speak with ``theirs``; RefusedError if there is none."""
+    newest = min(NEWEST_VERSION, theirs.newest)
+    if newest < max(OLDEST_VERSION, theirs.oldest):
+        raise RefusedError(
+            "version",
+            f"we speak versions {OLDEST_VERSION} to {NEWEST_VERSION}, "
+            f"the peer {theirs.oldest} to {theirs.newest}",
+        )
+    return newest
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """An answer under way: which request's, of what kind, and the bytes still owed."""
+
+    request: int
+    kind: Kind
+    owed: int
+
+    def pay(self, header: Header) -> None:
+        """Count the bytes of one DATA frame; the last one ends the answer, no other does."""
+        self.owed -= header.length
+        if self.owed < 0 or header.end != (self.owed == 0):
+            raise ProtocolError("DATA frames do not add up to the length asked for")
+        if header.length == 0 and not header.end:
+            raise ProtocolError("an empty DATA frame")
+
+
+class ClientSession:
+    """The asking side: numbers its requests and holds every answer against them."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._awaited: deque[_Awaited] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every request has had its whole answer."""
+        return not self._awaited
+
+    def ask(self, message: Request) -> bytes:
+        """The frame to send for ``message``."""
+        self._last += 1
+        match message:
+            case Read(length=length):
+                awaited = _Awaited(self._last, Kind.DATA, length)
+            case Stat():
+                awaited = _Awaited(self._last, Kind.ENTRY, 0)
+            case List():
+                awaited = _Awaited(self._last, Kind.ENTRIES, 0)
+        self._awaited.append(awaited)
+        return message.frame(self._last)
+
+    def expects(self, header: Header) -> bool:
+        """Check a frame's header; True to read its body, False to skip it.
+
+        Raises ProtocolError for a frame that answers nothing, comes out of turn, or whose
+        bytes do not add up to what was asked.
+        """
+        if header.kind >= MAY_BE_SKIPPED:
+            return False
+        if header.kind == Kind.ERROR and header.request == 0:
+            return True
+        if not self._awaited:
+            raise ProtocolError("an answer that nobody asked for")
+        awaited = self._awaited[0]
+        if header.request != awaited.request:
+            raise ProtocolError(
+                f"an answer to request {header.request}, expected {awaited.request}"
+            )
+        if header.kind == Kind.DATA == awaited.kind:
+            awaited.pay(header)
+        elif header.kind not in (awaited.kind, Kind.ERROR):
+            raise ProtocolError(f"kind {header.kind:#04x} does not answer that request")
+        elif header.kind == Kind.ERROR and not header.end:
+            raise ProtocolError("an ERROR that does not end its answer")
+        if header.end:
+            self._awaited.popleft()
+        return True
+
+    @staticmethod
+    def message(header: Header, body: bytes) -> Entries | Entry:
+        """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
+        match decode(header, body):
+            case Error(code=code, retry_after_ms=retry_after_ms, reason=reason):
+                raise refusal(code, retry_after_ms, reason)
+            case Entries() | Entry() as answer:
+                return answer
+            case _:
+                raise ProtocolError(f"kind {header.kind:#04x} is no answer")
+
+
+def refusal(code: int, retry_after_ms: int, reason: str) -> RefusedError:
+    """The error that an ERROR message stands for."""
+    known = code in ErrorCode.__members__.values()
+    name = ErrorCode(code).name.lower() if known else f"error_{code}"
+    return RefusedError(name, reason, retry_after=retry_after_ms / 1000)
+
+
+class ServerSession:
+    """The answering side: a HELLO first, then nothing but requests."""
+
+    def __init__(self) -> None:
+        self.hello: Hello | None = None
+
+    def received(self, header: Header, body: bytes) -> Hello | Request | Error | None:
+        """What a frame asks: a request, or the HELLO, or an ERROR that we owe for it.
+
+        None for a frame that may be skipped. ProtocolError ends the connection.
+        """
+        if header.kind >= MAY_BE_SKIPPED:
+            return None
+        if self.hello is None:
+            self.hello = self._first(header, body)
+            return self.hello
+        if header.request == 0 or not header.end:
+            raise ProtocolError("a request has a number and is a single frame")
+        if not self.asks(header):
+            return Error(ErrorCode.UNSUPPORTED, 0, f"kind {header.kind:#04x}")
+        match decode(header, body):
+            case (List() | Stat() | Read()) as request:
+                return request
+            case Message():
+                raise ProtocolError(f"kind {header.kind:#04x} is no request")
+
+    @staticmethod
+    def asks(header: Header) -> bool:
+        """Whether the kind is one that we know at all."""
+        return header.kind in Kind.__members__.values()
+
+    @staticmethod
+    def _first(header: Header, body: bytes) -> Hello:
+        if header.kind != Kind.HELLO or header.request != 0 or not header.end:
+            raise ProtocolError("the first frame has to be a HELLO")
+        return Hello.decode(body)
