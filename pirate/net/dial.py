@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pirate.deadline import Clock, Deadline
-from pirate.errors import LostError, PeerError, RefusedError, UnreachableError
+from pirate.errors import PeerError, RefusedError, UnreachableError
 from pirate.model import Address, Peer, PeerId
 from pirate.net.channel import Channel
 from pirate.net.conversation import Conversation
@@ -32,15 +32,13 @@ class Dialer:
     def __init__(
         self,
         hello: Hello,
-        stop: Stop,
         *,
         connect: float = CONNECT_SECONDS,
         stall: float = STALL_SECONDS,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``hello`` is how we introduce ourselves; ``stop`` ends whatever waits in here."""
+        """``hello`` is how we introduce ourselves; ``connect`` and ``stall`` are in seconds."""
         self._hello = hello
-        self._stop = stop
         self._connect = connect
         self._stall = stall
         self._clock = clock
@@ -48,22 +46,23 @@ class Dialer:
         self._idle: dict[PeerId | Address, list[tuple[float, Conversation]]] = {}
 
     @contextmanager
-    def talk(self, peer: Peer, deadline: Deadline) -> Iterator[Conversation]:
-        """A conversation with ``peer``, for the one thread that asked.
+    def talk(self, peer: Peer, deadline: Deadline, stop: Stop) -> Iterator[Conversation]:
+        """A conversation with ``peer``, for the one thread that asked; ``stop`` breaks it off.
 
         It is kept afterwards unless it broke: anything but a RefusedError closes it.
+        Raises PeerError if the peer cannot be reached.
         """
-        conversation = self._kept(peer) or self._open(peer, deadline)
+        conversation = self._kept(peer) or self._open(peer, deadline, stop)
         fit = False
         try:
-            with self._stop.waking(conversation.channel.abort):
+            with stop.waking(conversation.channel.abort):
                 yield conversation
             fit = True
         except RefusedError:
             fit = True
             raise
         finally:
-            if fit and conversation.idle and not self._stop.is_set:
+            if fit and conversation.idle and not stop.is_set:
                 self._keep(peer, conversation)
             else:
                 conversation.channel.close()
@@ -94,58 +93,60 @@ class Dialer:
                 return
         conversation.channel.close()
 
-    def _open(self, peer: Peer, deadline: Deadline) -> Conversation:
+    def _open(self, peer: Peer, deadline: Deadline, stop: Stop) -> Conversation:
         problem: PeerError = UnreachableError("no address")
         for address in peer.addresses:
             try:
-                return self._introduced(address, deadline)
+                return self._introduced(address, deadline, stop)
             except PeerError as error:
                 log.debug("%s at %s: %s", peer, address, error)
                 problem = error
         raise problem
 
-    def _introduced(self, address: Address, deadline: Deadline) -> Conversation:
-        channel = self._connected(address, deadline)
+    def _introduced(self, address: Address, deadline: Deadline, stop: Stop) -> Conversation:
+        channel = Channel(self._connected(address, deadline, stop), stall=self._stall)
         try:
-            with self._stop.waking(channel.abort):
+            with stop.waking(channel.abort):
                 return Conversation.introduce(channel, self._hello, deadline)
         except BaseException:
             channel.close()
             raise
 
-    def _connected(self, address: Address, deadline: Deadline) -> Channel:
+    def _connected(self, address: Address, deadline: Deadline, stop: Stop) -> socket.socket:
         """Try what the address resolves to, in order. Raises UnreachableError."""
-        problem: OSError | UnicodeError = OSError("no address")
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: no host name at all
+        except (OSError, UnicodeError) as error:  # UnicodeError: not even the form of a name
             raise UnreachableError(f"{address.host!r} is not a known host") from error
-        for family, kind, protocol, _, where in found:
-            sock = socket.socket(family, kind, protocol)
+        problem: OSError | None = None
+        for family, _, _, _, where in found:
             try:
-                self._connect_one(sock, where, deadline)
-                return Channel(sock, stall=self._stall)
+                return _connect(family, where, deadline.at_most(self._connect), stop)
             except OSError as error:
-                sock.close()
                 problem = error
-            except BaseException:
-                sock.close()
-                raise
         raise UnreachableError(_reason(problem)) from problem
 
-    def _connect_one(self, sock: socket.socket, where: object, deadline: Deadline) -> None:
-        def wake() -> None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
 
-        sock.settimeout(max(0.001, min(self._connect, deadline.left)))
-        with self._stop.waking(wake):
-            sock.connect(where)  # type: ignore[arg-type]  # as getaddrinfo gave it
-        if self._stop.is_set:
-            raise LostError("stopped")
+def _connect(
+    family: socket.AddressFamily, where: tuple[object, ...], deadline: Deadline, stop: Stop
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+
+    def wake() -> None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    try:
+        sock.settimeout(max(0.001, deadline.left))
+        with stop.waking(wake):
+            sock.connect(where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | None) -> str:
     if isinstance(error, TimeoutError):
         return "does not answer"
-    return (error.strerror or str(error)).lower()
+    return (error.strerror or str(error)).lower() if error else "has no address"

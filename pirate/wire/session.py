@@ -17,7 +17,6 @@ from pirate.wire.messages import (
     ErrorCode,
     Hello,
     List,
-    Message,
     Read,
     Request,
     Stat,
@@ -35,6 +34,9 @@ def agree(theirs: Hello) -> int:
             f"the peer {theirs.oldest} to {theirs.newest}",
         )
     return newest
+
+
+REQUESTS = frozenset({Kind.LIST, Kind.STAT, Kind.READ})
 
 
 @dataclass(slots=True)
@@ -131,33 +133,39 @@ class ServerSession:
     def __init__(self) -> None:
         self.hello: Hello | None = None
 
-    def received(self, header: Header, body: bytes) -> Hello | Request | Error | None:
-        """What a frame asks: a request, or the HELLO, or an ERROR that we owe for it.
+    def expects(self, header: Header) -> bool:
+        """Check a frame's header; True to read its body, False to skip it.
 
-        None for a frame that may be skipped. ProtocolError ends the connection.
+        Raises ProtocolError, before any of the body has come, for what no client may send.
         """
+        if self.hello is None:
+            if header.kind != Kind.HELLO or header.request != 0 or not header.end:
+                raise ProtocolError("the first frame has to be a HELLO")
+        elif header.kind < MAY_BE_SKIPPED:
+            if header.request == 0 or not header.end:
+                raise ProtocolError("a request has a number and is a single frame")
+            if _known(header.kind) and header.kind not in REQUESTS:
+                raise ProtocolError(f"kind {header.kind:#04x} is no request")
+        return _known(header.kind)
+
+    @staticmethod
+    def owed(header: Header) -> Error | None:
+        """What a frame whose body was skipped is answered with, if with anything."""
         if header.kind >= MAY_BE_SKIPPED:
             return None
-        if self.hello is None:
-            self.hello = self._first(header, body)
-            return self.hello
-        if header.request == 0 or not header.end:
-            raise ProtocolError("a request has a number and is a single frame")
-        if not self.asks(header):
-            return Error(ErrorCode.UNSUPPORTED, 0, f"kind {header.kind:#04x}")
+        return Error(ErrorCode.UNSUPPORTED, 0, f"kind {header.kind:#04x}")
+
+    def received(self, header: Header, body: bytes) -> Hello | Request:
+        """What an expected frame says."""
         match decode(header, body):
+            case Hello() as hello if self.hello is None:
+                self.hello = hello
+                return hello
             case (List() | Stat() | Read()) as request:
                 return request
-            case Message():
+            case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")
 
-    @staticmethod
-    def asks(header: Header) -> bool:
-        """Whether the kind is one that we know at all."""
-        return header.kind in Kind.__members__.values()
 
-    @staticmethod
-    def _first(header: Header, body: bytes) -> Hello:
-        if header.kind != Kind.HELLO or header.request != 0 or not header.end:
-            raise ProtocolError("the first frame has to be a HELLO")
-        return Hello.decode(body)
+def _known(kind: int) -> bool:
+    return kind in Kind.__members__.values()

@@ -1,0 +1,169 @@
+"""The growing file: locked, written, and given its final name only when it is whole."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from pirate.disk.hashing import READ_BYTES, digest_of
+from pirate.disk.names import SafeName
+from pirate.disk.tree import PART_SUFFIX
+from pirate.errors import BusyError, ExistsError, LocalIOError
+from pirate.model import Digest
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# A name that keeps changing under us is somebody's attack, not another pirate.
+_LOCK_TRIES = 8
+
+# What a file system without hard links answers to ``link``.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn an OSError in the block into a LocalIOError that says what was tried."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error
+
+
+class PartFile:
+    """An unfinished download in the folder where it will end, for one thread.
+
+    Its name is the digest's, so whoever gets the same file into this folder finds it again;
+    a lock on the file itself keeps two from doing so at once. Every method may raise
+    LocalIOError.
+    """
+
+    def __init__(self, folder: int, digest: Digest) -> None:
+        """``folder`` is an open descriptor, which stays the caller's. Raises BusyError."""
+        self._folder = folder
+        self._name = f".{digest}{PART_SUFFIX}"
+        with translated(f"cannot write {self._name}"):
+            self._file = self._lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)  # and with it goes the lock; the part file stays
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there from before."""
+        return os.fstat(self._file).st_size
+
+    def pieces(self) -> Iterator[memoryview]:
+        """What is there from before, in order; each view is valid until the next."""
+        buffer = memoryview(bytearray(READ_BYTES))
+        offset = 0
+        with translated("cannot read the part file"):
+            while count := os.preadv(self._file, [buffer], offset):
+                offset += count
+                yield buffer[:count]
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write all of ``data``; a short write on a filling disk is followed by its error."""
+        with translated("cannot write"):
+            while data:
+                count = os.pwrite(self._file, data, offset)
+                data = data[count:]
+                offset += count
+
+    def truncate(self, size: int) -> None:
+        """Forget what lies behind ``size``."""
+        with translated("cannot truncate the part file"):
+            os.ftruncate(self._file, size)
+
+    def discard(self) -> None:
+        """Remove the part file."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._name, dir_fd=self._folder)
+
+    def publish(self, name: SafeName | str, *, overwrite: bool = False) -> None:
+        """Give the file its final name, durably; the caller has verified its digest.
+
+        Raises ExistsError, and changes nothing, if the name is taken and not to be
+        overwritten.
+        """
+        with translated(f"cannot finish {name}"):
+            os.fsync(self._file)
+            if overwrite:
+                os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            else:
+                self._link(name)
+            os.fsync(self._folder)
+
+    def _link(self, name: str) -> None:
+        """Rename without clobbering: ``link`` fails where ``rename`` would replace."""
+        try:
+            os.link(
+                self._name,
+                name,
+                src_dir_fd=self._folder,
+                dst_dir_fd=self._folder,
+                follow_symlinks=False,
+            )
+        except FileExistsError as error:
+            raise ExistsError(f"{name} has come into being meanwhile") from error
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if exists(self._folder, name):
+                raise ExistsError(f"{name} has come into being meanwhile") from error
+            os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        else:
+            os.unlink(self._name, dir_fd=self._folder)
+
+    def _lock(self) -> int:
+        """Open and lock the file that the name leads to, also if it is replaced meanwhile."""
+        for _ in range(_LOCK_TRIES):
+            file = os.open(self._name, _FLAGS, 0o666, dir_fd=self._folder)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._names(file):
+                    return file
+            except BlockingIOError:
+                os.close(file)
+                raise BusyError("another pirate is getting this file into this folder") from None
+            except BaseException:
+                os.close(file)
+                raise
+            os.close(file)
+        raise OSError("it keeps being replaced")
+
+    def _names(self, file: int) -> bool:
+        try:
+            there = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(file))
+
+
+def exists(folder: int, name: str) -> bool:
+    """Whether anything, a dangling symlink too, has this name."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def holds(folder: int, name: str, digest: Digest) -> bool:
+    """Whether a regular file of this name has this digest. Raises LocalIOError."""
+    with translated(f"cannot read {name}"):
+        try:
+            file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        try:
+            regular = stat.S_ISREG(os.fstat(file).st_mode)
+            return regular and digest_of(file) == digest
+        finally:
+            os.close(file)
