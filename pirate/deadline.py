@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Self
 
 Clock = Callable[[], float]
 
@@ -18,9 +19,9 @@ class Deadline:
         self._when = clock() + seconds
 
     @classmethod
-    def never(cls) -> "Deadline":
-        """A deadline that does not come."""
-        return cls(math.inf)
+    def within(cls, seconds: float | None) -> Self:
+        """A deadline that does not come if ``seconds`` is None."""
+        return cls(math.inf if seconds is None else seconds)
 
     @property
     def left(self) -> float:
@@ -50,7 +51,7 @@ class Pace:
         self._due = clock() + window
 
     def kept(self, count: int) -> bool:
-        """Note ``count`` more bytes; False if the window closed before enough had moved."""
+        """Note ``count`` more bytes; False if the window is over and still too few have moved."""
         self._owed -= count
         now = self._clock()
         if self._owed <= 0:

@@ -103,11 +103,25 @@ class AmbiguousError(PirateError):
     exit_code = 14
 
 
+class StaleError(PirateError):
+    """The file has changed since it was hashed; it is listed again after the next scan."""
+
+    code = "stale"
+    exit_code = 8
+
+
 class RegistryError(PirateError):
     """Look at the registry; pirate goes on with the peers it knows and tries again by itself."""
 
     code = "registry"
     exit_code = 4
+
+
+class StoppedError(PirateError):
+    """Run the same command again: what has arrived is kept."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 class PeerError(PirateError):

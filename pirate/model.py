@@ -139,6 +139,10 @@ class Peer:
         """The peer behind an announcement."""
         return cls(announcement.addresses, announcement.id, announcement.name, announcement)
 
+    def met(self, peer_id: PeerId, name: str) -> "Peer":
+        """This peer as its HELLO introduced it."""
+        return Peer(self.addresses, peer_id, name or self.name, self.announcement)
+
     @property
     def key(self) -> PeerId | Address:
         """What tells this peer from others: its id, or its address while no id is known."""

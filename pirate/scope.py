@@ -70,9 +70,10 @@ class Scope:
     ``ExceptionGroup`` of what they raised.
     """
 
-    def __init__(self, parent: Stop | None = None) -> None:
-        """A scope with a ``parent`` is stopped with it."""
+    def __init__(self, parent: Stop | None = None, *, grace: float = JOIN_SECONDS) -> None:
+        """A scope with a ``parent`` is stopped with it; threads end within ``grace`` seconds."""
         self.stop = Stop()
+        self._grace = grace
         self._parent = parent.waking(self.stop.set) if parent else None
         self._lock = threading.Lock()  # guards _threads and _errors
         self._threads: list[threading.Thread] = []  # noqa: TID251 - a type, not a start
@@ -113,11 +114,12 @@ class Scope:
     ) -> None:
         try:
             self.stop.set()
-            self._join(JOIN_SECONDS)
+            self._join(self._grace)
         finally:
             if self._parent:
                 self._parent.__exit__(kind, error, traceback)
-        if self._errors:
+        # An interrupt is not hidden by what threads raise because it stopped them.
+        if self._errors and not isinstance(error, KeyboardInterrupt | SystemExit):
             raise ExceptionGroup("threads failed", self._errors) from error
 
     def _join(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import queue
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from pirate.model import Digest
 from pirate.scope import Scope, Stop
 
 READ_BYTES = 256 * 1024
+
+YOUNG_NS = 50_000_000  # Linux ticks every 1 to 10 ms
 
 # A thread takes this many files, or bytes, at a time: with one file a task the threads spend
 # four times as long on handing over the interpreter as on small files themselves.
@@ -27,10 +30,15 @@ class Job(NamedTuple):
 
 
 class Hashed(NamedTuple):
-    """What a file's bytes were while its identity stayed the same from open to end."""
+    """What a file's bytes were while its identity stayed the same from open to end.
+
+    ``settled``: had it changed since, its identity would have too. Not so for a file as young
+    as a tick of the kernel's clock, which keeps its times when it is written twice.
+    """
 
     digest: Digest
     identity: Identity
+    settled: bool
 
 
 def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
@@ -49,13 +57,16 @@ def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
 def hash_one(job: Job, stop: Stop) -> Hashed | None:
     """Hash one file; None if it changed while it was read. Raises OSError."""
     file = open_file(job.root, job.parts)
+    started = time.time_ns()
     try:
         before = Identity.of(os.fstat(file))
         digest = digest_of(file, stop)
         after = Identity.of(os.fstat(file))
     finally:
         os.close(file)
-    return Hashed(digest, after) if digest and before == after else None
+    if digest is None or before != after:
+        return None
+    return Hashed(digest, after, settled=after.ctime < started - YOUNG_NS)
 
 
 Outcome = tuple[Job, Hashed | OSError | None]

@@ -47,17 +47,24 @@ class PartFile:
         self._name = f".{digest}{PART_SUFFIX}"
         with translated(f"cannot write {self._name}"):
             self._file = self._lock()
+        self._published = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)  # and with it goes the lock; the part file stays
+        """Let go of the lock. The part file stays, unless nothing has come."""
+        if os.fstat(self._file).st_size == 0 and not self._published:
+            with contextlib.suppress(OSError):
+                os.unlink(self._name, dir_fd=self._folder)
+        os.close(self._file)
 
     @property
-    def size(self) -> int:
-        """Bytes that are there from before."""
-        return os.fstat(self._file).st_size
+    def room(self) -> int:
+        """Bytes that are free where it lies."""
+        with translated("cannot tell the free space"):
+            status = os.fstatvfs(self._file)
+        return status.f_bavail * status.f_frsize
 
     def pieces(self) -> Iterator[memoryview]:
         """What is there from before, in order; each view is valid until the next."""
@@ -81,11 +88,6 @@ class PartFile:
         with translated("cannot truncate the part file"):
             os.ftruncate(self._file, size)
 
-    def discard(self) -> None:
-        """Remove the part file."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._name, dir_fd=self._folder)
-
     def publish(self, name: SafeName | str, *, overwrite: bool = False) -> None:
         """Give the file its final name, durably; the caller has verified its digest.
 
@@ -98,6 +100,7 @@ class PartFile:
                 os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
                 self._link(name)
+            self._published = True
             os.fsync(self._folder)
 
     def _link(self, name: str) -> None:
@@ -127,7 +130,7 @@ class PartFile:
             file = os.open(self._name, _FLAGS, 0o666, dir_fd=self._folder)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._names(file):
+                if self._ours(file):
                     return file
             except BlockingIOError:
                 os.close(file)
@@ -138,12 +141,19 @@ class PartFile:
             os.close(file)
         raise OSError("it keeps being replaced")
 
-    def _names(self, file: int) -> bool:
-        try:
-            there = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
+    def _ours(self, file: int) -> bool:
+        """Whether the name still leads to this file, and no other name does.
+
+        A kill between ``link`` and ``unlink`` leaves two names: then this one is let go, so
+        that nothing is ever written to a file that has its final name.
+        """
+        status = os.fstat(file)
+        if status.st_nlink > 1:
+            os.unlink(self._name, dir_fd=self._folder)
             return False
-        return os.path.samestat(there, os.fstat(file))
+        return status.st_nlink == 1 and os.path.samestat(
+            status, os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+        )
 
 
 def exists(folder: int, name: str) -> bool:

@@ -101,27 +101,32 @@ class Channel:
         try:
             count = self.sock.recv_into(view)
         except BlockingIOError as error:
-            raise StalledError(f"sends nothing for {self.stall:g} s") from error
+            raise StalledError(f"sends nothing for {self._waits:.3g} s") from error
         except OSError as error:
             raise LostError(f"connection lost: {error.strerror or error}") from error
         if count == 0:
             raise LostError("connection closed")
         return count
 
+    def patience(self, deadline: Deadline) -> None:
+        """Let ``receive_some`` wait for ``stall`` seconds, or less if the deadline is nearer."""
+        seconds = min(self.stall, deadline.left)
+        if seconds != self._waits:
+            self._set_timeout(socket.SO_RCVTIMEO, seconds)
+
     def _exactly(self, count: int, deadline: Deadline) -> bytearray:
         data = bytearray(count)
         view = memoryview(data)
-        try:
-            while view:
-                self._set_timeout(socket.SO_RCVTIMEO, min(self.stall, deadline.left))
-                view = view[self.receive_some(view) :]
-                if view and deadline.passed:
-                    raise StalledError("does not finish in time")
-        finally:
-            self._set_timeout(socket.SO_RCVTIMEO, self.stall)
+        while view:
+            self.patience(deadline)
+            view = view[self.receive_some(view) :]
+            if view and deadline.passed:
+                raise StalledError("does not finish in time")
         return data
 
     def _set_timeout(self, option: int, seconds: float) -> None:
+        if option == socket.SO_RCVTIMEO:
+            self._waits = seconds
         whole, fraction = divmod(max(seconds, 0.001), 1)  # 0 would mean "for ever"
         value = struct.pack("ll", int(whole), int(fraction * 1_000_000))
         with contextlib.suppress(OSError):  # an aborted socket; the next call on it tells

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from pirate.deadline import Deadline
+from pirate.errors import RegistryError
 from pirate.model import Announcement, Peer
 
 
@@ -17,6 +18,10 @@ class Registry(Protocol):
     @property
     def kind(self) -> str:
         """Its name for people and JSON: "etcd", "static", "memory" ..."""
+
+    @property
+    def problem(self) -> RegistryError | None:
+        """Why the last ``peers`` was not all there is to know; None if it was."""
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """Make others see ``announcement`` from now on until the lease runs out.

@@ -167,7 +167,9 @@ class EntryCodec:
     }
 
     def encode(self, value: Entry) -> bytes:
-        """Write an entry."""
+        """Write an entry; ValueError if it has no name, or a part of it does not fit."""
+        if not value.names:
+            raise ValueError("an entry without a name")
         return b"".join(codec.encode(getattr(value, name)) for name, codec in self.fields.items())
 
     def decode(self, reader: Reader) -> Entry:

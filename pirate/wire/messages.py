@@ -22,7 +22,7 @@ from pirate.wire.fields import (
     u32,
     u64,
 )
-from pirate.wire.frames import Header, Kind
+from pirate.wire.frames import LIMITS, Header, Kind
 
 OLDEST_VERSION = 1
 NEWEST_VERSION = 1
@@ -63,8 +63,10 @@ class Message:
         return message
 
     def frame(self, request: int, *, end: bool = True) -> bytes:
-        """Header and body, ready to send."""
+        """Header and body, ready to send; ValueError if the body is above its kind's limit."""
         body = self.encode()
+        if len(body) > LIMITS[self.KIND]:
+            raise ValueError(f"{self.KIND.name} of {len(body)} bytes")
         return Header(self.KIND, end, request, len(body)).encode() + body
 
 
@@ -148,15 +150,13 @@ Request = List | Stat | Read
 Answer = Entries | Entry | Error
 
 # Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
-MESSAGES: dict[Kind, type[Message]] = {
+MESSAGES: dict[int, type[Message]] = {
     message.KIND: message for message in (Hello, Error, List, Entries, Stat, Entry, Read)
 }
 
 
 def decode(header: Header, body: bytes) -> Message:
     """The message of one frame; ProtocolError for a kind that is none or unknown."""
-    try:
-        message = MESSAGES[Kind(header.kind)]
-    except (KeyError, ValueError):
-        raise ProtocolError(f"kind {header.kind:#04x} is no message that we know") from None
-    return message.decode(body)
+    if message := MESSAGES.get(header.kind):
+        return message.decode(body)
+    raise ProtocolError(f"kind {header.kind:#04x} is no message that we know")

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from pirate.errors import ProtocolError, RefusedError
-from pirate.wire.frames import MAY_BE_SKIPPED, Header, Kind
+from pirate.wire.frames import LIMITS, MAY_BE_SKIPPED, Header, Kind
 from pirate.wire.messages import (
     NEWEST_VERSION,
     OLDEST_VERSION,
@@ -23,6 +23,30 @@ from pirate.wire.messages import (
     decode,
 )
 
+# What answers what. ENTRIES and DATA may take several frames, END on the last.
+ANSWERS: dict[int, Kind] = {
+    Kind.LIST: Kind.ENTRIES,
+    Kind.STAT: Kind.ENTRY,
+    Kind.READ: Kind.DATA,
+}
+_SINGLE = {Kind.ENTRY, Kind.ERROR}
+
+# Request numbers go from 1 to here and begin again; 0 is the connection itself.
+LAST_REQUEST = 0xFFFF_FFFF
+
+
+def welcome(header: Header, body: bytes) -> Hello:
+    """The HELLO that a server speaks first; RefusedError if it is an ERROR."""
+    if header.request != 0 or not header.end:
+        raise ProtocolError("the first frame is a single one, about the connection")
+    match decode(header, body):
+        case Hello() as hello:
+            return hello
+        case Error(code, retry_after_ms, reason):
+            raise refusal(code, retry_after_ms, reason)
+        case _:
+            raise ProtocolError("the first frame has to be a HELLO")
+
 
 def agree(theirs: Hello) -> int:
     """The version to speak with ``theirs``; RefusedError if there is none."""
@@ -34,9 +58,6 @@ def agree(theirs: Hello) -> int:
             f"the peer {theirs.oldest} to {theirs.newest}",
         )
     return newest
-
-
-REQUESTS = frozenset({Kind.LIST, Kind.STAT, Kind.READ})
 
 
 @dataclass(slots=True)
@@ -69,17 +90,13 @@ class ClientSession:
         return not self._awaited
 
     def ask(self, message: Request) -> bytes:
-        """The frame to send for ``message``."""
-        self._last += 1
-        match message:
-            case Read(length=length):
-                awaited = _Awaited(self._last, Kind.DATA, length)
-            case Stat():
-                awaited = _Awaited(self._last, Kind.ENTRY, 0)
-            case List():
-                awaited = _Awaited(self._last, Kind.ENTRIES, 0)
-        self._awaited.append(awaited)
-        return message.frame(self._last)
+        """The frame to send for ``message``; ValueError, and nothing awaited, if it has none."""
+        number = self._last % LAST_REQUEST + 1
+        frame = message.frame(number)
+        owed = message.length if isinstance(message, Read) else 0
+        self._awaited.append(_Awaited(number, ANSWERS[message.KIND], owed))
+        self._last = number
+        return frame
 
     def expects(self, header: Header) -> bool:
         """Check a frame's header; True to read its body, False to skip it.
@@ -89,6 +106,8 @@ class ClientSession:
         """
         if header.kind >= MAY_BE_SKIPPED:
             return False
+        if header.kind in _SINGLE and not header.end:
+            raise ProtocolError(f"kind {header.kind:#04x} is a whole answer, and does not end it")
         if header.kind == Kind.ERROR and header.request == 0:
             return True
         if not self._awaited:
@@ -98,12 +117,10 @@ class ClientSession:
             raise ProtocolError(
                 f"an answer to request {header.request}, expected {awaited.request}"
             )
-        if header.kind == Kind.DATA == awaited.kind:
-            awaited.pay(header)
-        elif header.kind not in (awaited.kind, Kind.ERROR):
+        if header.kind not in (awaited.kind, Kind.ERROR):
             raise ProtocolError(f"kind {header.kind:#04x} does not answer that request")
-        elif header.kind == Kind.ERROR and not header.end:
-            raise ProtocolError("an ERROR that does not end its answer")
+        if header.kind == Kind.DATA:
+            awaited.pay(header)
         if header.end:
             self._awaited.popleft()
         return True
@@ -112,8 +129,10 @@ class ClientSession:
     def message(header: Header, body: bytes) -> Entries | Entry:
         """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
         match decode(header, body):
-            case Error(code=code, retry_after_ms=retry_after_ms, reason=reason):
+            case Error(code, retry_after_ms, reason):
                 raise refusal(code, retry_after_ms, reason)
+            case Entries(entries=()) if not header.end:
+                raise ProtocolError("an empty ENTRIES frame that is not the last")
             case Entries() | Entry() as answer:
                 return answer
             case _:
@@ -121,9 +140,11 @@ class ClientSession:
 
 
 def refusal(code: int, retry_after_ms: int, reason: str) -> RefusedError:
-    """The error that an ERROR message stands for."""
-    known = code in ErrorCode.__members__.values()
-    name = ErrorCode(code).name.lower() if known else f"error_{code}"
+    """What an ERROR stands for; a code that we do not know is called ``error_NUMBER``."""
+    try:
+        name = ErrorCode(code).name.lower()
+    except ValueError:
+        name = f"error_{code}"
     return RefusedError(name, reason, retry_after=retry_after_ms / 1000)
 
 
@@ -144,9 +165,9 @@ class ServerSession:
         elif header.kind < MAY_BE_SKIPPED:
             if header.request == 0 or not header.end:
                 raise ProtocolError("a request has a number and is a single frame")
-            if _known(header.kind) and header.kind not in REQUESTS:
+            if header.kind in LIMITS and header.kind not in ANSWERS:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")
-        return _known(header.kind)
+        return header.kind in LIMITS
 
     @staticmethod
     def owed(header: Header) -> Error | None:
@@ -165,7 +186,3 @@ class ServerSession:
                 return request
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")
-
-
-def _known(kind: int) -> bool:
-    return kind in Kind.__members__.values()

@@ -1,0 +1,195 @@
+"""``pirate get``: download, verify, and say where the files are."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pirate.cli.output import Output
+from pirate.cli.progress import label, observer
+from pirate.cli.sums import read_sums
+from pirate.cli.text import counted, harmless, rate, seconds, size
+from pirate.config import Settings, duration, parsed, remote
+from pirate.deadline import Deadline
+from pirate.disk.names import SafePath, safe_path
+from pirate.errors import LocalIOError, PartialError, PirateError, UsageError
+from pirate.fetch.download import Received, Terms
+from pirate.fetch.get import Getter
+from pirate.fetch.swarm import complete
+from pirate.fetch.target import IfExists, Target, Verdict
+from pirate.model import Digest
+from pirate.node import Network
+from pirate.ref import Prefix, parse_ref
+from pirate.scope import Stop
+
+
+class Want(NamedTuple):
+    """One file to get: what the user called it, and its name below the folder, if given."""
+
+    ref: Digest | Prefix
+    text: str
+    path: SafePath | None
+
+
+@dataclass(frozen=True, slots=True)
+class Getting:
+    """What all files of one command line share."""
+
+    arguments: Namespace
+    settings: Settings
+    output: Output
+    network: Network
+    deadline: Deadline
+    if_exists: IfExists
+    wait: float
+
+
+def run(arguments: Namespace, settings: Settings, output: Output) -> int:
+    """Get every file that can be had; raises what ended the only one, or tells of each."""
+    wants = _wants(arguments)
+    only = tuple(parsed(remote, text, "--from") for text in arguments.only or ())
+    with Network(settings, only) as network:
+        getting = Getting(
+            arguments,
+            settings,
+            output,
+            network,
+            Deadline.within(settings.timeout),
+            _if_exists(arguments.if_exists),
+            parsed(duration, arguments.wait or "0", "--wait"),
+        )
+        if arguments.output == "-":
+            return _to_stdout(wants[0], getting)
+        if len(wants) == 1 and not arguments.list:
+            _get(wants[0], getting)
+            return 0
+        return _get_all(wants, getting)
+
+
+def _wants(arguments: Namespace) -> list[Want]:
+    """What the command line and its list ask for, or what is wrong with it."""
+    wants = [Want(parse_ref(text), text, None) for text in arguments.refs]
+    if arguments.list:
+        wants += [Want(digest, str(digest), safe_path(name)) for digest, name in _listed(arguments)]
+    elif not wants:
+        raise UsageError("name a file by its SHA-1, or a list of them with -i")
+    if arguments.output is not None:
+        if len(wants) != 1:
+            raise UsageError("-o takes exactly one REF; use -d for several")
+        if arguments.output == "-" and arguments.json:
+            raise UsageError("-o - and --json both want stdout")
+        if arguments.output != "-" and os.path.isdir(arguments.output):  # noqa: PTH112
+            raise UsageError(f"-o {arguments.output} is a folder; use -d for folders")
+    return wants
+
+
+def _listed(arguments: Namespace) -> Iterator[tuple[Digest, str]]:
+    if arguments.list == "-":
+        yield from read_sums(sys.stdin, "stdin")
+        return
+    try:
+        with Path(arguments.list).open(encoding="utf-8", errors="surrogateescape") as lines:
+            yield from read_sums(lines, arguments.list)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LocalIOError(f"cannot read {arguments.list}: {reason}") from error
+
+
+def _if_exists(text: str) -> IfExists:
+    try:
+        return IfExists(text)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in IfExists)
+        raise UsageError(f"--if-exists: {text!r} is not one of {choices}") from None
+
+
+def _get_all(wants: list[Want], getting: Getting) -> int:
+    """Get one after the other; a failure is told and does not stop the rest."""
+    failed: list[PirateError] = []
+    for want in wants:
+        try:
+            _get(want, getting)
+        except PirateError as error:
+            failed.append(error)
+            getting.output.failure(error, ref=want.text)
+    counts = {"done": len(wants) - len(failed), "failed": len(failed)}
+    if not failed:
+        getting.output.result("summary", **counts)
+        return 0
+    alike = len(failed) == len(wants) and len({error.code for error in failed}) == 1
+    whole = failed[0] if alike else PartialError(f"{len(failed)} of {len(wants)} files failed")
+    getting.output.failure(whole, "summary", **counts)
+    return whole.exit_code
+
+
+def _get(want: Want, getting: Getting) -> None:
+    """Get one file to its place, and print where it is."""
+    with _target(want, getting) as target:
+        digest, getter, close = _start(want, getting)
+        try:
+            verdict, received = getter.to_target(digest, target)
+        finally:
+            close()
+        _report(digest, target.path, verdict, received, getting)
+
+
+def _target(want: Want, getting: Getting) -> Target:
+    arguments = getting.arguments
+    if arguments.output is not None:
+        folder, name = os.path.split(arguments.output)
+        return Target(folder or ".", (), name, getting.if_exists)
+    if want.path:
+        return Target(arguments.folder, want.path[:-1], want.path[-1], getting.if_exists)
+    return Target(arguments.folder, (), None, getting.if_exists)
+
+
+def _start(want: Want, getting: Getting) -> tuple[Digest, Getter, Callable[[], None]]:
+    """The digest that is meant, who gets it, and what to call when it is over."""
+    stop = Stop()
+    digest = want.ref
+    if isinstance(digest, Prefix):
+        network = getting.network
+        digest = complete(digest, network.peers(), network.dialer, getting.deadline, stop)
+    watcher, close = observer(getting.output, getting.settings.progress, want.text)
+    terms = Terms(getting.network.dialer, watcher, getting.deadline, stop)
+    return digest, Getter(getting.network.peers, terms, getting.wait), close
+
+
+def _to_stdout(want: Want, getting: Getting) -> int:
+    digest, getter, close = _start(want, getting)
+    try:
+        getter.to_stream(digest, sys.stdout.buffer)
+    finally:
+        close()
+    return 0
+
+
+def _report(
+    digest: Digest, path: str, verdict: Verdict, received: Received, getting: Getting
+) -> None:
+    output = getting.output
+    output.result(
+        status=verdict.value,
+        sha1=str(digest),
+        size=received.size,
+        path=path,
+        elapsed_s=round(received.elapsed, 6),
+        rate_bps=round(received.received / received.elapsed) if received.elapsed else None,
+        received_bytes=received.received,
+        resumed_bytes=received.resumed,
+        sources=[{"peer": label(peer), "bytes": count} for peer, count in received.sources.items()],
+    )
+    if verdict is Verdict.SKIPPED:
+        output.note(f"{path} holds other content and was left alone")
+        return
+    output.line(harmless(path) if output.stdout.isatty() else path)
+    if verdict is Verdict.PRESENT:
+        output.note(f"{path} was here already")
+    else:
+        speed = rate(received.received / received.elapsed) if received.elapsed else ""
+        took = f"{size(received.received)} in {seconds(received.elapsed)}, {speed}"
+        count = counted(len(received.sources), "peer")
+        output.note(f"verified; {took} from {count}")

@@ -1,0 +1,50 @@
+"""``pirate hash``: the digests of local files, in sha1sum's format."""
+
+import os
+import stat
+from argparse import Namespace
+
+from pirate.cli.output import Output, one_line
+from pirate.cli.sums import sum_line
+from pirate.config import Settings
+from pirate.disk.hashing import digest_of
+from pirate.disk.partfile import translated
+from pirate.errors import LocalIOError, PartialError
+from pirate.model import Digest
+
+
+def run(arguments: Namespace, _settings: Settings, output: Output) -> int:
+    """Hash every file that can be read; then raise for those that cannot."""
+    files = []
+    failed: list[LocalIOError] = []
+    for path in arguments.files:
+        try:
+            digest, size = _hash(path)
+        except LocalIOError as error:
+            failed.append(error)
+            if not output.json:
+                print(one_line(error), file=output.stderr)
+            continue
+        files.append({"path": path, "sha1": str(digest), "size": size})
+        output.line(sum_line(digest, path))
+    if not failed:
+        output.result(files=files)
+        return 0
+    whole = PartialError(f"{len(failed)} files cannot be read") if files else failed[0]
+    if output.json:
+        output.failure(whole, files=files)
+    return whole.exit_code
+
+
+def _hash(path: str) -> tuple[Digest, int]:
+    with translated(f"cannot read {path}"):
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(file)
+            if stat.S_ISDIR(status.st_mode):
+                raise LocalIOError(f"{path} is a folder")
+            digest = digest_of(file)
+        finally:
+            os.close(file)
+    assert digest  # noqa: S101 - None is for those who pass a Stop
+    return digest, status.st_size

@@ -1,0 +1,100 @@
+"""``pirate peers``: who is out there, and who of them answers."""
+
+from argparse import Namespace
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from pirate.cli import text
+from pirate.cli.output import Output
+from pirate.cli.progress import label
+from pirate.cli.tables import print_table
+from pirate.config import Settings
+from pirate.deadline import Deadline
+from pirate.errors import NoNetworkError, PeerError
+from pirate.model import Digest, Peer
+from pirate.net.conversation import Page
+from pirate.net.survey import survey
+from pirate.node import Network
+from pirate.scope import Stop
+
+ASK_SECONDS = 5.0
+
+
+class Probed(NamedTuple):
+    """A peer that answered: as it introduced itself, its agent text, and its totals."""
+
+    peer: Peer
+    agent: str
+    page: Page
+
+
+def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
+    """Ask each peer for the totals of its catalog, all at once."""
+    with Network(settings) as network:
+
+        def probe(peer: Peer, deadline: Deadline, stop: Stop) -> Probed:
+            with network.dialer.talk(peer, deadline, stop) as conversation:
+                page = conversation.list(0, Digest(bytes(Digest.SIZE)), 0, deadline)
+                hello = conversation.peer
+                return Probed(peer.met(hello.peer, hello.name), hello.agent, page)
+
+        peers = network.peers()
+        snapshot = network.roster.snapshot
+        deadline = Deadline.within(settings.timeout).at_most(ASK_SECONDS)
+        with closing(survey(peers, probe, deadline, Stop())) as answers:
+            found = [_row(peer, answer) for peer, answer in answers]
+        if found and not any(row["reachable"] for row in found) and not settings.etcd:
+            raise NoNetworkError(f"none of {text.counted(len(found), 'named peer')} answers")
+        registry = {
+            "kind": network.roster.kind,
+            "ok": snapshot.problem is None,
+            "age_s": round(network.roster.age, 3),
+        }
+    found.sort(key=lambda row: (row["name"], row["addr"]))
+    output.result(registry=registry, peers=found)
+    if not output.json:
+        _table(found, output)
+    return 0
+
+
+def _row(peer: Peer, answer: Probed | PeerError) -> dict[str, Any]:
+    """A peer as JSON shows it; what an unreachable one has announced is stale."""
+    if isinstance(answer, PeerError):
+        row: dict[str, Any] = {"name": label(peer), "addr": str(peer.addresses[0])}
+        if announced := peer.announcement:
+            row |= {"id": str(announced.id), "version": announced.version}
+            row |= {"files": announced.files, "bytes": announced.size}
+        return row | {"reachable": False, "stale": True, "code": answer.code}
+    met, agent, page = answer
+    version = agent.partition(" ")[0].partition("/")[2]
+    return {
+        "id": str(met.id),
+        "name": label(met),
+        "addr": str(met.addresses[0]),
+        "version": version,
+        "files": page.files,
+        "bytes": page.size,
+        "reachable": True,
+        "stale": False,
+    }
+
+
+def _table(found: list[dict[str, Any]], output: Output) -> None:
+    if not found:
+        output.note("there are no peers yet")
+        return
+    rows = [
+        (
+            row["name"],
+            row["addr"],
+            f"{row['files']:,}" if "files" in row else "?",
+            text.size(row["bytes"]) if "bytes" in row else "?",
+            row.get("version", "?"),
+            "ok" if row["reachable"] else row["code"],
+        )
+        for row in found
+    ]
+    head = ("NAME", "ADDRESS", "FILES", "SIZE", "VERSION", "STATE")
+    print_table(
+        head, rows, output.stdout, right=frozenset({2, 3}), rich=output.colored(output.stdout)
+    )

@@ -1,0 +1,91 @@
+"""The streams: results on stdout, all else on stderr, and one shape of JSON for scripts."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from pirate.cli.text import harmless
+from pirate.errors import PirateError
+
+Report = Mapping[str, Any]
+
+
+class Output:
+    """Where a command reports to. With ``json`` set nothing but JSON reaches stdout."""
+
+    def __init__(
+        self,
+        command: str,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        color: str = "auto",
+    ) -> None:
+        self.command = command
+        self.json = json
+        self.quiet = quiet
+        self.stdout = sys.stdout
+        self.stderr = sys.stderr
+        self._color = color
+
+    def line(self, text: str) -> None:
+        """A line of the result for people; its text is harmless already."""
+        if not self.json:
+            print(text, file=self.stdout, flush=True)
+
+    def note(self, text: str) -> None:
+        """A remark on stderr, not with -q."""
+        if not self.quiet and not self.json:
+            print(f"pirate: {harmless(text)}", file=self.stderr, flush=True)
+
+    def event(self, kind: str, **fields: Any) -> None:  # noqa: ANN401
+        """One object of a stream of JSON objects."""
+        if self.json:
+            self._dump({"type": kind, **_present(fields)})
+
+    def result(self, kind: str = "result", **fields: Any) -> None:  # noqa: ANN401
+        """The last object, of a command that succeeded."""
+        if self.json:
+            self._dump(self._head(kind, "ok", 0) | _present(fields))
+
+    def failure(self, error: PirateError, kind: str = "result", **fields: Any) -> None:  # noqa: ANN401
+        """Say what went wrong and what to do: a line on stderr, or the last JSON object."""
+        if self.json:
+            head = self._head(kind, error.code, error.exit_code)
+            self._dump(head | {"message": str(error), "advice": error.advice} | _present(fields))
+        else:
+            print(one_line(error), file=self.stderr, flush=True)
+
+    def colored(self, stream: TextIO) -> bool:
+        """Whether ``stream`` is to have colours and tables: a terminal, or --color always."""
+        if self._color != "auto":
+            return self._color == "always"
+        return stream.isatty() and not os.environ.get("NO_COLOR") and _able(os.environ)
+
+    def _head(self, kind: str, code: str, exit_code: int) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "schema": f"pirate.{self.command}/1",
+            "ok": exit_code == 0,
+            "code": code,
+            "exit": exit_code,
+        }
+
+    def _dump(self, document: Report) -> None:
+        print(json.dumps(document), file=self.stdout, flush=True)
+
+
+def one_line(error: PirateError) -> str:
+    """``pirate: CODE: what happened; what to do``."""
+    return harmless(f"pirate: {error.code}: {error}; {error.advice}")
+
+
+def _able(environ: Mapping[str, str]) -> bool:
+    return environ.get("TERM") != "dumb"
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the absent ones: absent beats null."""
+    return {name: value for name, value in fields.items() if value is not None}

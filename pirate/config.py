@@ -1,0 +1,203 @@
+"""What the user wants: flag, environment, configuration file, default, in this order."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pirate.errors import UsageError
+from pirate.model import DEFAULT_PORT, Address
+
+T = TypeVar("T")
+
+ETCD_PORT = 2379
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
+
+# How a peer introduces itself is bounded on the wire (PROTOCOL.md, HELLO).
+NODE_NAME_BYTES = 64
+
+
+def duration(text: str) -> float:
+    """``500ms``, ``10s``, ``2m``, ``1h`` or plain seconds; ValueError otherwise."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a duration, as in 500ms, 10s, 2m or 1h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def lasting(text: str) -> float:
+    """A duration that is not 0."""
+    seconds = duration(text)
+    if seconds == 0:
+        raise ValueError("0 is too short")
+    return seconds
+
+
+def remote(text: str) -> Address:
+    """``HOST:PORT`` of a peer."""
+    address = Address.parse(text)
+    if not address.host or not address.port:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return address
+
+
+def etcd_endpoint(text: str) -> Address:
+    """``HOST:PORT`` of an etcd member."""
+    address = Address.parse(text, default_port=ETCD_PORT)
+    if not address.host or not address.port:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return address
+
+
+def local(text: str) -> Address:
+    """``ADDR:PORT`` to listen on; ``:PORT`` is every address."""
+    address = Address.parse(text)
+    return Address(address.host or EVERYWHERE, address.port)
+
+
+def advertised(text: str) -> Address:
+    """``ADDR[:PORT]`` to announce, numeric; port 0 stands for the one that is listened on."""
+    import ipaddress  # noqa: PLC0415 - 4 ms that only serve --advertise needs
+
+    address = Address.parse(text, default_port=0)
+    ipaddress.ip_address(address.host)
+    return address
+
+
+def node_name(text: str) -> str:
+    """A name for this node, at most 64 bytes."""
+    if not text or len(text.encode()) > NODE_NAME_BYTES:
+        raise ValueError(f"a name has 1 to {NODE_NAME_BYTES} bytes")
+    return text
+
+
+def parsed(parse: Callable[[str], T], text: str, where: str) -> T:
+    """What ``parse`` makes of a text; UsageError, which says where it stood, if it cannot."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser that accepts these words only."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - serving others is what a peer is for
+
+
+class Setting(NamedTuple):
+    """How one setting is read. ``many``: a list; commas separate it in flags and variables."""
+
+    parse: Callable[[str], Any]
+    default: Any
+    many: bool = False
+
+
+SETTINGS: dict[str, Setting] = {
+    "etcd": Setting(etcd_endpoint, (), many=True),
+    "peers": Setting(remote, (), many=True),
+    "discovery": Setting(one_of("auto", "etcd", "static", "none"), "auto"),
+    "timeout": Setting(lasting, None),
+    "connect_timeout": Setting(lasting, 3.0),
+    "stall_timeout": Setting(lasting, 10.0),
+    "color": Setting(one_of("auto", "always", "never"), "auto"),
+    "progress": Setting(one_of("auto", "bar", "plain", "none"), "auto"),
+    "folders": Setting(str, (), many=True),
+    "listen": Setting(local, Address(EVERYWHERE, DEFAULT_PORT)),
+    "advertise": Setting(advertised, None),
+    "name": Setting(node_name, None),
+    "port_file": Setting(str, None),
+    "rescan": Setting(lasting, 30.0),
+    "ttl": Setting(lasting, 15.0),
+    "drain": Setting(duration, 10.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, read and checked. Durations in seconds; ``timeout`` None is none."""
+
+    etcd: tuple[Address, ...]
+    peers: tuple[Address, ...]
+    discovery: str
+    timeout: float | None
+    connect_timeout: float
+    stall_timeout: float
+    color: str
+    progress: str
+    folders: tuple[str, ...]
+    listen: Address
+    advertise: Address | None
+    name: str | None
+    port_file: str | None
+    rescan: float
+    ttl: float
+    drain: float
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None) -> Settings:
+    """Read all settings; UsageError names the flag, variable or line that is wrong."""
+    path, table = _file(file, environ)
+    values: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        flag, variable = "--" + name.replace("_", "-"), "PIRATE_" + name.upper()
+        if flags.get(name) is not None:
+            values[name] = _read(setting, flags[name], flag.replace("--peers", "--peer"))
+        elif environ.get(variable):
+            values[name] = _read(setting, environ[variable], variable)
+        elif name in table:
+            values[name] = _read(setting, table[name], f"{path}: {name}")
+        else:
+            values[name] = setting.default
+    return Settings(**values)
+
+
+def _read(setting: Setting, raw: object, where: str) -> object:
+    if not setting.many:
+        return parsed(setting.parse, str(raw), where)
+    texts = [str(text) for text in (raw if isinstance(raw, list) else [raw])]
+    if setting.parse is not str:
+        texts = [part for text in texts for part in text.split(",") if part.strip()]
+    return tuple(parsed(setting.parse, text, where) for text in texts)
+
+
+def _file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The first configuration file that there is, and what it says."""
+    home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    named = named or environ.get("PIRATE_CONFIG")
+    for path in [named] if named else [f"{home}/pirate/config.toml", "/etc/pirate/config.toml"]:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            if named:
+                raise UsageError(f"{path}: {(error.strerror or '').lower()}") from error
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: {error}") from error
+        return path, _table(path, text)
+    return "", {}
+
+
+def _table(path: str, text: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most runs have no configuration file
+
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    table = {key.replace("-", "_"): value for key, value in table.items()}
+    if unknown := sorted(set(table) - set(SETTINGS)):
+        raise UsageError(f"{path}: {unknown[0]!r} is no setting")
+    return table

@@ -1,0 +1,91 @@
+"""Get one file to where it is wanted: judge the target, download, publish."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pirate.disk.names import safe_name
+from pirate.disk.partfile import PartFile, translated
+from pirate.errors import NoNetworkError, NotFoundError, TimedOutError
+from pirate.fetch.download import Download, Received, Terms
+from pirate.fetch.target import Target, Verdict
+from pirate.model import Digest, Entry, Peer
+
+# While nobody has the file, the network is asked again this often, in seconds.
+ASK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Getter:
+    """Gets files on the same terms. ``wait``: seconds in which a first holder may appear."""
+
+    peers: Callable[[], Sequence[Peer]]
+    terms: Terms
+    wait: float = 0.0
+
+    def to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
+        """Bring ``digest`` to ``target``, verified, unless it is there already."""
+        verdict = target.judge(digest)
+        if verdict is not Verdict.WANTED:
+            return verdict, Received()
+
+        def found(entry: Entry) -> None:
+            if target.name is None:
+                target.name = safe_name(entry.names[0])
+                verdict = target.judge(digest)
+                if verdict is not Verdict.WANTED:
+                    raise _DeclinedError(verdict)
+
+        with PartFile(target.folder, digest) as part:
+            download = Download(digest, part, self.terms, found)
+            try:
+                self._run(download)
+            except _DeclinedError as declined:
+                return declined.verdict, download.report
+            target.publish(part)
+            return Verdict.WANTED, download.report
+
+    def to_stream(self, digest: Digest, out: BinaryIO) -> Received:
+        """Write the file to ``out``: not a byte before all of them are verified."""
+        with _scratch_folder() as folder, PartFile(folder, digest) as part:
+            download = Download(digest, part, self.terms, lambda _: None)
+            self._run(download)
+            out.writelines(part.pieces())
+            out.flush()
+            return download.report
+
+    def _run(self, download: Download) -> None:
+        """Run it; while nobody has the file, again until ``wait`` is over."""
+        waiting = self.terms.deadline.at_most(self.wait)
+        while True:
+            try:
+                return download.run(self.peers)
+            except (NotFoundError, NoNetworkError) as error:
+                if self.wait == 0:
+                    raise
+                if self.terms.stop.wait(min(ASK_AGAIN_SECONDS, waiting.left)) or waiting.passed:
+                    raise TimedOutError(f"waited {self.wait:g} s: {error}") from error
+
+
+class _DeclinedError(Exception):
+    """The first holder's name led to a target that needs no download."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[int]:
+    """A descriptor of a private folder that is gone afterwards."""
+    with translated("cannot make a temporary folder"):
+        scratch = tempfile.TemporaryDirectory(prefix="pirate-")
+    with scratch:
+        folder = os.open(scratch.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield folder
+        finally:
+            os.close(folder)

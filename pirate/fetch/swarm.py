@@ -1,0 +1,87 @@
+"""Who holds it: ask all peers at once, and take the answers as they come."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from pirate.deadline import Deadline
+from pirate.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, RefusedError
+from pirate.model import Digest, Entry, Peer
+from pirate.net.dial import Dialer
+from pirate.net.survey import survey
+from pirate.ref import Prefix
+from pirate.scope import Stop
+
+# How long one search may take, in seconds. A peer that needs longer is asked again later.
+SEARCH_SECONDS = 5.0
+
+# More matches than this of one prefix are not worth listing.
+_MATCHES = 16
+
+
+class Holder(NamedTuple):
+    """A peer that says it has the file, and its entry for it."""
+
+    peer: Peer
+    entry: Entry
+
+
+Answer = tuple[Peer, Holder | PeerError]
+
+
+def search(
+    digest: Digest, peers: Sequence[Peer], dialer: Dialer, deadline: Deadline, stop: Stop
+) -> Generator[Answer, None, None]:
+    """Ask every peer for ``digest``; yields each with its Holder, or why it is none."""
+
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> Holder:
+        with dialer.talk(peer, deadline, stop) as conversation:
+            entry = conversation.stat(digest, deadline)
+            return Holder(peer.met(conversation.peer.peer, conversation.peer.name), entry)
+
+    return survey(peers, ask, deadline.at_most(SEARCH_SECONDS), stop)
+
+
+def complete(
+    prefix: Prefix, peers: Sequence[Peer], dialer: Dialer, deadline: Deadline, stop: Stop
+) -> Digest:
+    """The one digest of the network that begins with ``prefix``.
+
+    Raises AmbiguousError, which lists them, if there are several, and NotFoundError or
+    NoNetworkError if there is none.
+    """
+
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> list[Digest]:
+        with dialer.talk(peer, deadline, stop) as conversation:
+            page = conversation.list(0, prefix.cursor, _MATCHES, deadline)
+            return [entry.digest for entry in page.entries if prefix.matches(entry.digest)]
+
+    matches: set[Digest] = set()
+    missed: list[tuple[Peer, PeerError]] = []
+    with closing(survey(peers, ask, deadline.at_most(SEARCH_SECONDS), stop)) as answers:
+        for peer, answer in answers:
+            if isinstance(answer, PeerError):
+                missed.append((peer, answer))
+            else:
+                matches.update(answer)
+    if len(matches) > 1:
+        several = " ".join(sorted(map(str, matches)))
+        raise AmbiguousError(f"{prefix} begins several digests: {several}")
+    if not matches:
+        raise nobody(str(prefix), len(peers), missed)
+    return matches.pop()
+
+
+def nobody(
+    what: str, asked: int, missed: Sequence[tuple[Peer, PeerError]]
+) -> NotFoundError | NoNetworkError:
+    """The error for a search without a holder: who could not be asked makes the difference."""
+    dead = [(peer, error) for peer, error in missed if not isinstance(error, RefusedError)]
+    if not asked:
+        return NotFoundError(f"{what}: there are no peers yet")
+    if len(dead) == asked:
+        peer, error = dead[0]
+        others = f", nor do {asked - 1} others" if asked > 1 else ""
+        return NoNetworkError(f"peer {peer} cannot be asked: {error}{others}")
+    silent = f", {len(dead)} of them without an answer" if dead else ""
+    return NotFoundError(f"{what}: nobody has it ({asked} peers asked{silent})")

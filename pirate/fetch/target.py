@@ -1,0 +1,87 @@
+"""Where a download ends: a folder, a name, and what to do if the name is taken."""
+
+import enum
+import os
+from typing import Self
+
+from pirate.disk.names import SafeName, numbered
+from pirate.disk.partfile import PartFile, exists, holds, translated
+from pirate.disk.tree import Parts, open_folder
+from pirate.errors import ExistsError, LocalIOError
+from pirate.model import Digest
+
+
+class IfExists(enum.Enum):
+    """What to do with a target that holds other content."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+    RENAME = "rename"
+
+
+class Verdict(enum.Enum):
+    """What is to be done about a target; the value is its name in JSON."""
+
+    WANTED = "downloaded"
+    PRESENT = "present"
+    SKIPPED = "skipped"
+
+
+class Target:
+    """A place for one file, used by one thread. Close it, or use it as a context manager."""
+
+    def __init__(self, root: str, parts: Parts, name: str | None, if_exists: IfExists) -> None:
+        """A file in the folder ``parts`` below ``root``; folders that lack are made.
+
+        Without a ``name`` the first holder suggests one. Raises LocalIOError.
+        """
+        self._path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
+        with translated(f"cannot use the folder {self._path}"):
+            self.folder = open_folder(root, parts)
+        self.name = name
+        self._if_exists = if_exists
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.folder)
+
+    @property
+    def path(self) -> str:
+        """The whole path, as it is printed."""
+        return os.path.normpath(os.path.join(self._path, self.name or ""))  # noqa: PTH118
+
+    def judge(self, digest: Digest) -> Verdict:
+        """Whether the file has to be fetched. May choose another name; raises ExistsError."""
+        name = self.name
+        if name is None or not exists(self.folder, name):
+            return Verdict.WANTED
+        if holds(self.folder, name, digest):
+            return Verdict.PRESENT
+        match self._if_exists:
+            case IfExists.FAIL:
+                raise ExistsError(f"{self.path} exists and holds other content")
+            case IfExists.SKIP:
+                return Verdict.SKIPPED
+            case IfExists.OVERWRITE:
+                return Verdict.WANTED
+            case IfExists.RENAME:
+                return self._rename(name, digest)
+
+    def publish(self, part: PartFile) -> None:
+        """Give the verified part file its name. Raises ExistsError or LocalIOError."""
+        if self.name is None:
+            raise LocalIOError("a download without a name")
+        part.publish(self.name, overwrite=self._if_exists is IfExists.OVERWRITE)
+
+    def _rename(self, name: str, digest: Digest) -> Verdict:
+        number = 2
+        while True:
+            self.name = numbered(SafeName(name), number)
+            if not exists(self.folder, self.name):
+                return Verdict.WANTED
+            if holds(self.folder, self.name, digest):
+                return Verdict.PRESENT
+            number += 1

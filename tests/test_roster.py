@@ -1,0 +1,244 @@
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pirate.deadline import Deadline
+from pirate.model import Address, Announcement, Peer, PeerId
+from pirate.registry.memory import MemoryNetwork, MemoryRegistry
+from pirate.registry.static import StaticRegistry
+from pirate.registry.union import UnionRegistry
+from pirate.roster import Heartbeat, Roster
+from pirate.scope import Scope
+
+SOON = 2.0
+TTL = 0.3
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def announcement(number: int, *, revision: int = 0) -> Announcement:
+    addresses = (Address(f"127.0.0.{number}", 7070),)
+    return Announcement(PeerId(bytes([number]) * 16), f"n{number}", addresses, "1.0", revision)
+
+
+OURS = announcement(1)
+
+
+@pytest.fixture
+def network() -> MemoryNetwork:
+    return MemoryNetwork()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def roster(network: MemoryNetwork, clock: FakeClock) -> Roster:
+    return Roster(MemoryRegistry(network), me=OURS.id, clock=clock)
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + SOON
+    while not (holds := condition()) and time.monotonic() < end:
+        time.sleep(0.005)
+    return holds
+
+
+# Roster
+
+
+def test_before_the_first_refresh_nobody_is_known_and_the_age_is_infinite(roster: Roster) -> None:
+    assert (roster.peers, roster.age, roster.problem) == ((), math.inf, None)
+
+
+def test_a_refresh_finds_the_others_and_leaves_us_out(
+    roster: Roster, network: MemoryNetwork
+) -> None:
+    network.put(OURS, TTL)
+    network.put(announcement(2), TTL)
+    snapshot = roster.refresh(Deadline(SOON))
+    assert roster.peers == snapshot.peers == (Peer.announced(announcement(2)),)
+    assert not snapshot.stale
+
+
+def test_its_age_counts_from_the_last_refresh(roster: Roster, clock: FakeClock) -> None:
+    roster.refresh(Deadline(SOON))
+    clock.now += 7.0
+    assert roster.age == 7.0
+
+
+def test_what_was_known_outlives_the_registry_and_is_stale(
+    roster: Roster, network: MemoryNetwork, clock: FakeClock
+) -> None:
+    network.put(announcement(2), TTL)
+    known = roster.refresh(Deadline(SOON)).peers
+    network.down = True
+    clock.now += 7.0
+    assert roster.refresh(Deadline(SOON)).stale
+    assert (roster.peers, roster.age) == (known, 7.0)
+    assert "down" in str(roster.problem)
+
+
+def test_a_registry_that_is_back_makes_it_fresh(roster: Roster, network: MemoryNetwork) -> None:
+    network.down = True
+    roster.refresh(Deadline(SOON))
+    network.down = False
+    roster.refresh(Deadline(SOON))
+    assert (roster.problem, roster.age) == (None, 0.0)
+
+
+def test_half_an_answer_is_used_and_is_stale(network: MemoryNetwork) -> None:
+    network.down = True
+    named = Address("127.0.0.9", 7070)
+    roster = Roster(UnionRegistry((MemoryRegistry(network), StaticRegistry((named,)))))
+    snapshot = roster.refresh(Deadline(SOON))
+    assert [str(peer) for peer in snapshot.peers] == ["127.0.0.9:7070"]
+    assert snapshot.stale
+    assert roster.age == math.inf
+
+
+def test_a_snapshot_in_hand_does_not_change(roster: Roster, network: MemoryNetwork) -> None:
+    before = roster.snapshot
+    network.put(announcement(2), TTL)
+    roster.refresh(Deadline(SOON))
+    assert before.peers == ()
+    assert roster.snapshot.peers
+
+
+# Heartbeat
+
+
+class Watched(MemoryRegistry):
+    """Notes what is done with it, and when."""
+
+    def __init__(self, network: MemoryNetwork, ttl: float = TTL) -> None:
+        super().__init__(network, ttl)
+        self.beats: list[float] = []
+        self.closed = False
+
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:
+        self.beats.append(time.monotonic())
+        super().announce(announcement, deadline)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def registry(network: MemoryNetwork) -> Watched:
+    return Watched(network)
+
+
+@contextmanager
+def beating(
+    registry: MemoryRegistry, says: Callable[[], Announcement] = lambda: OURS, ttl: float = TTL
+) -> Iterator[Heartbeat]:
+    heartbeat = Heartbeat(registry, Roster(registry), says, ttl)
+    with Scope() as scope:
+        scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
+        yield heartbeat
+
+
+def test_it_announces_us_at_once(registry: Watched, network: MemoryNetwork) -> None:
+    with beating(registry, ttl=15.0) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+        assert network.announcements() == (OURS,)
+
+
+def test_it_keeps_us_announced_beyond_the_lease(registry: Watched, network: MemoryNetwork) -> None:
+    with beating(registry):
+        assert until(lambda: len(registry.beats) > 6)
+        assert network.announcements() == (OURS,)
+
+
+def test_it_announces_what_holds_now(registry: Watched, network: MemoryNetwork) -> None:
+    now = [OURS]
+    with beating(registry, lambda: now[-1]):
+        now.append(announcement(1, revision=7))
+        assert until(lambda: network.announcements() == (now[-1],))
+
+
+def test_it_refreshes_the_roster(registry: Watched, network: MemoryNetwork) -> None:
+    roster = Roster(registry, me=OURS.id)
+    heartbeat = Heartbeat(registry, roster, lambda: OURS, TTL)
+    with Scope() as scope:
+        scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
+        network.put(announcement(2), ttl=9)
+        assert until(lambda: roster.peers == (Peer.announced(announcement(2)),))
+
+
+def test_at_the_end_it_withdraws_and_closes(registry: Watched, network: MemoryNetwork) -> None:
+    with beating(registry, ttl=15.0) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+    assert network.announcements() == ()
+    assert registry.closed
+    assert not heartbeat.announced.is_set()
+
+
+def test_at_the_end_it_closes_a_registry_that_is_lost_too(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    with beating(registry):
+        network.down = True
+    assert registry.closed
+
+
+def test_a_wiped_registry_has_us_again_within_a_heartbeat(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    with beating(registry) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+        network.wipe()
+        assert until(lambda: network.announcements() == (OURS,))
+
+
+def test_it_does_not_spin_while_the_registry_is_lost(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    network.down = True
+    with beating(registry, ttl=15.0) as heartbeat:
+        assert not heartbeat.announced.wait(1.0)
+    assert 2 <= len(registry.beats) <= 5
+
+
+def test_it_logs_the_loss_and_the_return_and_nothing_between(
+    registry: Watched, network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    network.down = True
+    with caplog.at_level(logging.WARNING, "pirate.roster"), beating(registry) as heartbeat:
+        assert until(lambda: len(registry.beats) > 3)
+        network.down = False
+        assert heartbeat.announced.wait(SOON)
+        seen = len(registry.beats)
+        assert until(lambda: len(registry.beats) > seen + 2)
+    assert caplog.messages == [
+        "lost the registry (memory): the memory registry is down",
+        "the registry (memory) is back",
+    ]
+
+
+def test_a_poke_announces_soon_and_many_pokes_once_a_second(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    now = [OURS]
+    with beating(registry, lambda: now[-1], ttl=60.0) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+        now.append(announcement(1, revision=7))
+        for _ in range(100):
+            heartbeat.poke()
+        assert until(lambda: network.announcements() == (now[-1],))
+        heartbeat.poke()
+    assert len(registry.beats) == 2
+    assert registry.beats[1] - registry.beats[0] >= 1.0
