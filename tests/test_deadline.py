@@ -39,9 +39,10 @@ def test_a_deadline_of_no_seconds_has_passed(clock: Clock) -> None:
     assert Deadline(-1, clock=clock).left == 0
 
 
-def test_never_does_not_come() -> None:
-    assert Deadline.never().left == math.inf
-    assert not Deadline.never().passed
+def test_a_deadline_within_no_stated_time_does_not_come() -> None:
+    assert Deadline.within(None).left == math.inf
+    assert not Deadline.within(None).passed
+    assert 0 < Deadline.within(5).left <= 5
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(3, 3), (9, 5), (math.inf, 5)])

@@ -120,7 +120,8 @@ class Answering(RuleBasedStateMachine):
             self.introduced = True
 
     @rule(
-        request=strategy_for(List) | strategy_for(Stat) | strategy_for(Read), number=st.integers(1, 2**32 - 1)
+        request=strategy_for(List) | strategy_for(Stat) | strategy_for(Read),
+        number=st.integers(1, 2**32 - 1),
     )
     def request(self, request: Request, number: int) -> None:
         frame = request.frame(number)
