@@ -17,6 +17,7 @@ from pirate.library import Library
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.net.dial import Dialer
 from pirate.net.reception import Limits
+from pirate.registry import record
 from pirate.registry.base import Registry
 from pirate.registry.static import StaticRegistry
 from pirate.roster import Heartbeat, Roster
@@ -133,6 +134,10 @@ class Node:
         self._registry = open_registry(settings)
         self.roster = Roster(self._registry, me=self.hello.peer)
         self.heartbeat = Heartbeat(self._registry, self.roster, self.announcement, settings.ttl)
+        try:
+            record.encode(self.announcement())
+        except ValueError as error:
+            raise UsageError(f"cannot be announced: {error}") from error
         self.announces = bool(settings.etcd) and settings.discovery in ("auto", "etcd")
 
     def start(self, scope: Scope) -> None:

@@ -17,6 +17,8 @@ from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
 
+# One beat is two steps, and between them it looks at the stop: a frozen registry holds up the
+# end for one step and the short withdrawal, 1.3 s.
 STEP_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 0.2
 MOST_RETRY_SECONDS = 1.0
@@ -29,7 +31,7 @@ LEAST_INTERVAL_SECONDS = 1.0
 class Snapshot:
     """The peers as they were known at ``taken``, on the roster's clock.
 
-    ``problem`` is why the registry could not be asked again since; then the snapshot is stale.
+    ``problem`` is why the registry has not given its whole answer since; then they are stale.
     """
 
     peers: tuple[Peer, ...] = ()

@@ -1,5 +1,6 @@
 """Each kind of registry behind one face, so that one suite can hold them all to the contract."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -125,4 +126,28 @@ class BlackHole:
         self.address = Address(*self._listener.getsockname())
 
     def close(self) -> None:
+        self._listener.close()
+
+
+class Annoyed:
+    """A server that ends every connection as etcd ends those that ping too often."""
+
+    SETTINGS = bytes.fromhex("000000 04 00 00000000")
+    GOAWAY = bytes.fromhex("000008 07 00 00000000 00000000 0000000b")  # ENHANCE_YOUR_CALM
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = Address(*self._listener.getsockname())
+
+    def run(self) -> None:
+        """Serve until closed; a thread's body."""
+        with contextlib.suppress(OSError):
+            while True:
+                guest, _ = self._listener.accept()
+                with guest:
+                    guest.recv(1024)
+                    guest.sendall(self.SETTINGS + self.GOAWAY)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

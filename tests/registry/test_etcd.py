@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from etcd3 import Endpoint, MultiEndpointEtcd3Client
 from etcd_server import EtcdServer, free_port
-from registry.rigs import SLACK, SOON, BlackHole, announcement, fails_in_time, until
+from registry.rigs import SLACK, SOON, Annoyed, BlackHole, announcement, fails_in_time, until
 
 from pirate.deadline import Deadline
 from pirate.errors import RegistryError
@@ -218,6 +218,12 @@ def test_a_wall_clock_that_is_set_back_does_not_lock_etcd_out(
     ours.announce(OURS, Deadline(SOON))
 
 
+def test_a_closed_registry_has_closed_its_channels(ours: EtcdRegistry) -> None:
+    ours.close()
+    with pytest.raises(ValueError, match="closed channel"):
+        ours.peers(Deadline(SOON))
+
+
 def test_a_proxy_in_the_environment_is_not_used(
     etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,10 +239,9 @@ from pirate.deadline import Deadline
 from pirate.errors import RegistryError
 from pirate.model import Address
 from pirate.registry.etcd import EtcdRegistry
-registry = EtcdRegistry((Address.parse(sys.argv[1]), Address.parse(sys.argv[2])))
-for _ in range(2):
+for argument in sys.argv[1:]:
     try:
-        registry.peers(Deadline(0.5))
+        EtcdRegistry((Address.parse(argument),)).peers(Deadline(0.5))
     except RegistryError:
         pass
     subprocess.run(["true"], check=True)
@@ -244,15 +249,15 @@ for _ in range(2):
 
 
 def test_neither_trouble_nor_a_child_process_writes_to_stderr(black_hole: Address) -> None:
-    addresses = [str(black_hole), f"127.0.0.1:{free_port()}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = subprocess.run(
-        [sys.executable, "-c", NOISY, *addresses],
-        env=environment,
-        capture_output=True,
-        timeout=20,
-        check=True,
-    )
+    with Scope() as scope, closing(Annoyed()) as annoyed:
+        scope.spawn("annoyed", annoyed.run)
+        child = subprocess.run(
+            [sys.executable, "-c", NOISY, str(black_hole), str(annoyed.address)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            timeout=20,
+            check=True,
+        )
     assert child.stderr == b""
 
 
@@ -274,8 +279,9 @@ def test_what_is_no_announcement_is_left_out_and_named_once(
 
 
 def test_keys_beside_the_prefix_are_not_read(ours: EtcdRegistry, operator: Any) -> None:
-    operator.put(PREFIX.rstrip("/") + "2", b"junk")
-    operator.put("/pirate/v1/peers0", b"junk")
+    peer = announcement(2)
+    operator.put(f"/pirate/v1/peers{peer.id}", record.encode(peer))
+    operator.put(f"/pirate/v1/peers0{peer.id}", record.encode(peer))
     assert names(ours) == []
 
 
