@@ -23,9 +23,11 @@ PEERS = 10_000
 # current one, the peer's answer is one small frame instead of all entries.
 KEPT_TTLS = 10
 
-# One peer's catalog may be this long; what lies behind is not asked for.
+# One peer's catalog may have this many entries, and so many characters in their names; what
+# lies behind is not asked for.
 MOST_ENTRIES = 1_000_000
-PAGE_ENTRIES = 10_000
+MOST_NAME_BYTES = 256 * 1024 * 1024
+PAGE_ENTRIES = 1_000
 
 _BEFORE_ALL = Digest(bytes(Digest.SIZE))
 
@@ -102,8 +104,12 @@ def _fetch(conversation: Conversation, known: Catalog | None, deadline: Deadline
     if known and page.revision == known.revision:
         return known
     revision = page.revision
-    entries: list[Entry] = list(page.entries)
-    while page.entries and len(entries) < min(page.files, MOST_ENTRIES):
-        page = conversation.list(0, entries[-1].digest, PAGE_ENTRIES, deadline)
+    entries: list[Entry] = []
+    room = MOST_NAME_BYTES
+    while page.entries and len(entries) < MOST_ENTRIES and room > 0:
         entries.extend(page.entries)
+        room -= sum(len(name) for entry in page.entries for name in entry.names)
+        if len(entries) >= page.files:
+            break
+        page = conversation.list(0, entries[-1].digest, PAGE_ENTRIES, deadline)
     return Catalog(revision, tuple(entries))

@@ -52,7 +52,8 @@ class Address(NamedTuple):
 
         A bare ``:PORT`` gives an empty host.
         """
-        host, separator, port = text.strip().rpartition(":")
+        text = text.strip()
+        host, separator, port = text.rpartition(":")
         if text.startswith("[") and text.endswith("]"):
             host, separator, port = text, "", ""
         elif not separator:

@@ -98,5 +98,10 @@ def test_a_listing_after_the_cursor_starts_at_the_first_match(
     assert prefix.matches(after[0])
 
 
+def test_the_cursor_is_right_below_the_first_digest_that_can_match() -> None:
+    assert str(Prefix(HEX[:8]).cursor) == "a9993e35" + "f" * 32
+    assert str(Prefix("00000001").cursor) == "0" * 8 + "f" * 32
+
+
 def test_the_cursor_of_the_least_prefix_is_the_beginning() -> None:
     assert Prefix("0" * SHORTEST_PREFIX).cursor == Digest(bytes(20))

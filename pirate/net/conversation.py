@@ -8,7 +8,7 @@ from pirate.model import Digest, Entry
 from pirate.net.channel import LEAST_PROGRESS, Channel
 from pirate.wire import messages
 from pirate.wire.frames import MAY_BE_SKIPPED, Kind
-from pirate.wire.session import ClientSession, agree, refusal
+from pirate.wire.session import ClientSession, agree, welcome
 
 HELLO_SECONDS = 5.0
 
@@ -39,14 +39,8 @@ class Conversation:
     @classmethod
     def introduce(cls, channel: Channel, hello: messages.Hello, deadline: Deadline) -> Self:
         """Wait for the peer's HELLO, then send ours: nothing of ours goes to a stranger."""
-        frame = channel.receive(deadline.at_most(HELLO_SECONDS))
-        match messages.decode(frame.header, frame.body):
-            case messages.Error(code=code, retry_after_ms=retry_after_ms, reason=reason):
-                raise refusal(code, retry_after_ms, reason)
-            case messages.Hello() as theirs:
-                agree(theirs)
-            case _:
-                raise ProtocolError("the first frame is not a HELLO")
+        theirs = welcome(*channel.receive(deadline.at_most(HELLO_SECONDS)))
+        agree(theirs)
         channel.send(hello.frame(0))
         return cls(channel, theirs)
 
@@ -79,17 +73,23 @@ class Conversation:
 
     def read(self, digest: Digest, offset: int, length: int) -> None:
         """Ask for a range; ``data_into`` gives its bytes. Several may be outstanding."""
+        if self._session.idle:
+            self._pace = Pace(LEAST_PROGRESS, self.channel.stall)
         self._send(messages.Read(digest, offset, length))
 
     def data_into(self, view: memoryview) -> int:
         """Some of the bytes of the oldest outstanding READ into ``view``; how many."""
         while self._data == 0:
             self._data = self._next_data()
+            self._keep_pace(0)
         count = self.channel.receive_some(view[: self._data])
         self._data -= count
+        self._keep_pace(count)
+        return count
+
+    def _keep_pace(self, count: int) -> None:
         if not self._pace.kept(count):
             raise StalledError(f"sends less than {LEAST_PROGRESS} B in {self.channel.stall:g} s")
-        return count
 
     @property
     def idle(self) -> bool:

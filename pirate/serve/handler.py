@@ -12,6 +12,8 @@ from pirate.wire import messages
 from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, Header, Kind
 from pirate.wire.messages import ErrorCode
 
+REASON_CHARACTERS = 60  # at most 4 bytes each: fits the 255 of ERROR
+
 # The fields of ENTRIES before its entries.
 _ENTRIES_OVERHEAD = 3 * 8 + 2
 
@@ -39,7 +41,7 @@ class Handler:
             code = _CODES.get(type(error))
             if code is None:
                 raise
-            channel.send(messages.Error(code, 0, str(error)).frame(number))
+            channel.send(messages.Error(code, 0, str(error)[:REASON_CHARACTERS]).frame(number))
 
     def _list(self, channel: Channel, number: int, request: messages.List) -> None:
         catalog = self._library.catalog

@@ -6,8 +6,6 @@ from pirate.model import Entry as File
 from pirate.wire import session as session_module
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
 from pirate.wire.messages import (
-    NEWEST_VERSION,
-    OLDEST_VERSION,
     Entries,
     Entry,
     Error,
@@ -102,11 +100,6 @@ def test_the_newest_version_that_both_speak_is_spoken(
     else:
         with pytest.raises(RefusedError, match="we speak versions"):
             agree(hello)
-
-
-def test_we_agree_with_ourselves() -> None:
-    hello = Hello(OLDEST_VERSION, NEWEST_VERSION, 0, PeerId(bytes(16)), "", "")
-    assert agree(hello) == NEWEST_VERSION
 
 
 # The asking side.
@@ -285,7 +278,7 @@ def test_what_no_client_may_send_is_refused_at_its_header(header: Header, why: s
         introduced().expects(header)
 
 
-def test_a_second_hello_is_refused_even_if_nobody_asked() -> None:
+def test_a_second_hello_is_no_request_either_where_its_header_was_not_checked() -> None:
     with pytest.raises(ProtocolError, match="no request"):
         introduced().received(*received(HELLO, 0))
 
