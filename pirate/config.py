@@ -15,6 +15,9 @@ T = TypeVar("T")
 ETCD_PORT = 2379
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+# The kernel counts a socket's milliseconds in 31 bits, which is 596 hours.
+LONGEST = 500 * 3600.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
 
 # How a peer introduces itself is bounded on the wire (PROTOCOL.md, HELLO).
@@ -26,15 +29,23 @@ def duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration, as in 500ms, 10s, 2m or 1h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-def lasting(text: str) -> float:
-    """A duration that is not 0."""
-    seconds = duration(text)
-    if seconds == 0:
-        raise ValueError("0 is too short")
+    seconds = float(match[1]) * _UNITS[match[2] or "s"]
+    if seconds > LONGEST:
+        raise ValueError(f"{text} is too long, 500h is the most")
     return seconds
+
+
+def at_least(text_of_least: str) -> Callable[[str], float]:
+    """A parser of durations that are not shorter than this one."""
+    least = duration(text_of_least)
+
+    def parse(text: str) -> float:
+        seconds = duration(text)
+        if seconds < least:
+            raise ValueError(f"{text} is too short, {text_of_least} is the least")
+        return seconds
+
+    return parse
 
 
 def remote(text: str) -> Address:
@@ -55,6 +66,8 @@ def etcd_endpoint(text: str) -> Address:
 
 def local(text: str) -> Address:
     """``ADDR:PORT`` to listen on; ``:PORT`` is every address."""
+    if text.isdecimal():  # the kernel would take it for an IPv4 address in one number
+        raise ValueError(f"{text!r} is not ADDR:PORT; for every address write :{text}")
     address = Address.parse(text)
     return Address(address.host or EVERYWHERE, address.port)
 
@@ -109,9 +122,9 @@ SETTINGS: dict[str, Setting] = {
     "etcd": Setting(etcd_endpoint, (), many=True),
     "peers": Setting(remote, (), many=True),
     "discovery": Setting(one_of("auto", "etcd", "static", "none"), "auto"),
-    "timeout": Setting(lasting, None),
-    "connect_timeout": Setting(lasting, 3.0),
-    "stall_timeout": Setting(lasting, 10.0),
+    "timeout": Setting(at_least("1ms"), None),
+    "connect_timeout": Setting(at_least("1ms"), 3.0),
+    "stall_timeout": Setting(at_least("1ms"), 10.0),
     "color": Setting(one_of("auto", "always", "never"), "auto"),
     "progress": Setting(one_of("auto", "bar", "plain", "none"), "auto"),
     "folders": Setting(str, (), many=True),
@@ -119,8 +132,8 @@ SETTINGS: dict[str, Setting] = {
     "advertise": Setting(advertised, None),
     "name": Setting(node_name, None),
     "port_file": Setting(str, None),
-    "rescan": Setting(lasting, 30.0),
-    "ttl": Setting(lasting, 15.0),
+    "rescan": Setting(at_least("100ms"), 30.0),
+    "ttl": Setting(at_least("1s"), 15.0),
     "drain": Setting(duration, 10.0),
 }
 
@@ -153,7 +166,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None)
     values: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
         flag, variable = "--" + name.replace("_", "-"), "PIRATE_" + name.upper()
-        if flags.get(name) is not None:
+        if flags.get(name) not in (None, []):  # [] is no DIR at all
             values[name] = _read(setting, flags[name], flag.replace("--peers", "--peer"))
         elif environ.get(variable):
             values[name] = _read(setting, environ[variable], variable)

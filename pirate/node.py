@@ -70,7 +70,11 @@ class Network:
     """The other peers, as one command sees them. Close it, or use it as a context manager."""
 
     def __init__(self, settings: Settings, only: tuple[Address, ...] = ()) -> None:
-        """``only`` these peers, if any are named, and no registry."""
+        """``only`` these peers, if any are named, and no registry.
+
+        The command's time runs from here on: ``deadline``.
+        """
+        self.deadline = Deadline.within(settings.timeout)
         self._settings = settings
         self._only = only
         self.dialer = Dialer(
@@ -101,7 +105,7 @@ class Network:
 
     def peers(self) -> tuple[Peer, ...]:
         """Whom to ask, from the registry now; NoNetworkError if nothing can be said."""
-        snapshot = self.roster.refresh(Deadline(REGISTRY_SECONDS))
+        snapshot = self.roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
         if snapshot.problem and not snapshot.peers:
             raise NoNetworkError(str(snapshot.problem)) from snapshot.problem
         return snapshot.peers
@@ -118,7 +122,12 @@ class Node:
         self.name = settings.name or _host_name()
         self._started = time.time()
         guests = max(FEWEST_GUESTS, _raise_descriptors() - RESERVED_DESCRIPTORS)
-        listener = _listen(settings.listen)
+        self._registry = open_registry(settings)
+        try:
+            listener = _listen(settings.listen)
+        except BindError:
+            self._registry.close()
+            raise
         self.listen = Address(*listener.getsockname()[:2])
         self.hello = new_hello(self.name)
         self.addresses = _addresses(settings, self.listen)
@@ -131,7 +140,6 @@ class Node:
             limits=Limits(guests=min(guests, MOST_GUESTS), stall=settings.stall_timeout),
             drain=settings.drain,
         )
-        self._registry = open_registry(settings)
         self.roster = Roster(self._registry, me=self.hello.peer)
         self.heartbeat = Heartbeat(self._registry, self.roster, self.announcement, settings.ttl)
         try:

@@ -6,108 +6,193 @@ from typing import Any, NoReturn
 from pirate import __version__
 from pirate.errors import UsageError
 
+COMMANDS = ("serve", "get", "ls", "info", "peers", "hash")
+
+_EXAMPLES = """\
+examples:
+  pirate serve /data --etcd 10.0.0.1:2379    share a folder
+  export PIRATE_ETCD=10.0.0.1:2379           instead of --etcd each time
+  pirate ls '*.iso'                          what is there to get
+  pirate get 3f786850 -d /tmp                get it, by SHA-1 or 8 digits of it
+  pirate ls --peer 10.0.0.7:7070             without etcd: name a peer
+
+`pirate COMMAND --help` tells more."""
+
+_SERVE_EXAMPLES = """\
+examples:
+  pirate serve /data /srv/images --etcd 10.0.0.1:2379
+  pirate serve --listen 127.0.0.1:0 --port-file port      ready when it is there
+
+SIGINT and SIGTERM end it, a second one at once; SIGHUP has it look at the
+folders now."""
+
+_GET_EXAMPLES = """\
+examples:
+  pirate get 3f786850b387550fdab836ed7e6dc881de23001b
+  pirate get -q 3f786850 -o - | tar x                    verified first, no file
+  pirate ls --sums 'src/*' | pirate get -i - -d copy     a whole folder
+
+What has arrived when it is broken off is kept, and the same command goes on
+from there."""
+
+_LS_EXAMPLES = """\
+examples:
+  pirate ls                      all there is
+  pirate ls '*.iso'              a glob, on whole names or their last part
+  pirate ls images/              a part of the name
+  pirate ls --on n3 --sums       a list for `pirate get -i` and `sha1sum -c`"""
+
+# Wide enough for "--connect-timeout TIME" beside its help.
+_HELP_COLUMN = 27
+
 
 class Parser(argparse.ArgumentParser):
     """Raises UsageError instead of printing the whole usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         """See ``argparse``."""
-        raise UsageError(message)
+        raise UsageError(message.replace("the following arguments are required:", "missing:"))
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Examples stay as they are written; flags and their help share a line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=_HELP_COLUMN)
 
 
 def parser() -> Parser:
     """The command line of docs/CLI.md."""
     top = Parser(
         prog="pirate",
+        usage="pirate COMMAND [OPTION]...",
         description="Share files between the machines of a network, peer to peer, by SHA-1.",
-        epilog="`pirate COMMAND --help` tells more.",
+        epilog=_EXAMPLES,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"pirate {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _serve(_add(commands, "serve", "share folders; runs until stopped"))
-    _get(_add(commands, "get", "download, verify; return when the files are there"))
-    _ls(_add(commands, "ls", "files in the whole network"))
-    _info(_add(commands, "info", "one file: names, size, holders"))
-    _network(_add(commands, "peers", "who is out there"))
-    _hash(_add(commands, "hash", "SHA-1 of local files, in sha1sum's format"))
+    commands = top.add_subparsers(
+        dest="command", title="commands", metavar="COMMAND", prog="pirate", required=True
+    )
+    _serve(_add(commands, "serve [DIR]...", "share folders; runs until stopped", _SERVE_EXAMPLES))
+    _get(_add(commands, "get REF...", "download and verify files", _GET_EXAMPLES))
+    _ls(_add(commands, "ls [PATTERN]", "list the files of the whole network", _LS_EXAMPLES))
+    _info(_add(commands, "info REF", "show one file: names, size, holders"))
+    _peers(_add(commands, "peers", "show who is out there, and who answers"))
+    _hash(_add(commands, "hash FILE...", "print the SHA-1 of local files, as sha1sum does"))
     return top
 
 
-def _add(commands: Any, name: str, description: str) -> Parser:  # noqa: ANN401 - private class
+def _add(commands: Any, synopsis: str, description: str, examples: str = "") -> Parser:  # noqa: ANN401 - private class
+    name, _, operands = synopsis.partition(" ")
     command: Parser = commands.add_parser(
-        name, help=description, description=description, allow_abbrev=False
+        name,
+        usage=f"pirate {name} [OPTION]... {operands}".rstrip(),
+        help=description,
+        description=f"{description[0].upper()}{description[1:]}.",
+        epilog=examples,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
     )
+    return command
+
+
+def _output(command: Parser) -> None:
     group = command.add_argument_group("output")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress, no remarks")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="more; twice: all")
-    group.add_argument("--json", action="store_true", help="for scripts, see docs/schema/")
-    group.add_argument("--color", metavar="WHEN", help="auto, always or never")
-    group.add_argument("--config", metavar="FILE", help="instead of the usual places")
-    return command
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vv: all")
+    group.add_argument("--json", action="store_true", help="for scripts; see docs/schema/")
+    group.add_argument("--color", metavar="WHEN", help="auto, always or never (auto)")
+    group.add_argument(
+        "--config", metavar="FILE", help="read settings here instead of the usual places"
+    )
 
 
 def _network(command: Parser) -> None:
     group = command.add_argument_group("network")
     group.add_argument(
-        "--etcd", metavar="HOST:PORT", action="append", help="of its members; several: commas"
+        "--etcd", metavar="HOST:PORT", action="append", help="find peers here; commas between"
     )
     group.add_argument(
         "--peer", dest="peers", metavar="HOST:PORT", action="append", help="ask this peer too"
     )
-    group.add_argument("--discovery", metavar="HOW", help="auto, etcd, static or none")
-    group.add_argument("--timeout", metavar="TIME", help="for all of it, as in 500ms 10s 2m 1h")
-    group.add_argument("--connect-timeout", metavar="TIME", help="for a connection (3s)")
-    group.add_argument("--stall-timeout", metavar="TIME", help="without progress (10s)")
-
-
-def _cached(command: Parser) -> None:
-    command.add_argument("--refresh", action="store_true", help="do not use cached lists")
+    group.add_argument("--discovery", metavar="HOW", help="auto, etcd, static or none (auto)")
+    group.add_argument(
+        "--timeout", metavar="TIME", help="give up after it, as in 500ms 10s 2m 1h (never)"
+    )
+    group.add_argument(
+        "--connect-timeout", metavar="TIME", help="for one connection to be made (3s)"
+    )
+    group.add_argument(
+        "--stall-timeout", metavar="TIME", help="for a peer that sends nothing (10s)"
+    )
 
 
 def _serve(command: Parser) -> None:
-    command.add_argument("folders", metavar="DIR", nargs="*", help="this folder if none is given")
-    command.add_argument("--listen", metavar="ADDR:PORT", help="port 0: any (0.0.0.0:7070)")
-    command.add_argument("--advertise", metavar="ADDR[:PORT]", help="announce this instead")
-    command.add_argument("--name", help="announce this instead of the host's name")
+    command.add_argument(
+        "folders", metavar="DIR", nargs="*", help="the configured ones, or this folder, if none"
+    )
+    command.add_argument(
+        "--listen", metavar="ADDR:PORT", help="port 0 takes a free one (0.0.0.0:7070)"
+    )
+    command.add_argument("--advertise", metavar="ADDR[:PORT]", help="announce this address instead")
+    command.add_argument("--name", help="announce this name instead of the host's")
     command.add_argument("--port-file", metavar="FILE", help="write the port there once ready")
-    command.add_argument("--rescan", metavar="TIME", help="between looks for changes (30s)")
-    command.add_argument("--ttl", metavar="TIME", help="of the announcement's lease (15s)")
+    command.add_argument("--rescan", metavar="TIME", help="between looks for changed files (30s)")
+    command.add_argument("--ttl", metavar="TIME", help="until others forget us if we vanish (15s)")
     command.add_argument("--drain", metavar="TIME", help="for running answers at the end (10s)")
     _network(command)
+    _output(command)
 
 
 def _get(command: Parser) -> None:
-    command.add_argument("refs", metavar="REF", nargs="*", help="SHA-1, or 8 digits of it or more")
+    command.add_argument(
+        "refs", metavar="REF", nargs="*", help="SHA-1, 8 digits of it or more, urn: or magnet:"
+    )
     command.add_argument("-o", dest="output", metavar="PATH", help="write to PATH; - is stdout")
-    command.add_argument("-d", dest="folder", metavar="DIR", default=".", help="into this folder")
+    command.add_argument("-d", dest="folder", metavar="DIR", default=".", help="write into DIR (.)")
     command.add_argument(
-        "-i", dest="list", metavar="FILE", help="a list like sha1sum's; - is stdin"
+        "-i", dest="list", metavar="FILE", help="get what this list names; - is stdin"
     )
     command.add_argument(
-        "--from", dest="only", metavar="HOST:PORT", action="append", help="only this peer"
+        "--from", dest="only", metavar="HOST:PORT", action="append", help="only from this peer"
     )
     command.add_argument(
-        "--if-exists", metavar="WHAT", default="fail", help="fail, skip, overwrite or rename"
+        "--if-exists",
+        metavar="WHAT",
+        default="fail",
+        help="other content there: fail, skip, overwrite or rename (fail)",
     )
-    command.add_argument("--wait", metavar="TIME", help="until a holder appears")
-    command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none")
+    command.add_argument("--wait", metavar="TIME", help="for a holder to appear")
+    command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none (auto)")
     _network(command)
+    _output(command)
 
 
 def _ls(command: Parser) -> None:
     command.add_argument("pattern", metavar="PATTERN", nargs="?", help="a glob, or a part")
-    command.add_argument("--on", metavar="PEER", help="only what this peer has (name or address)")
-    command.add_argument("--long", action="store_true", help="all names, all holders, all digits")
+    command.add_argument("--on", metavar="PEER", help="only what it has (name or HOST:PORT)")
+    command.add_argument("--long", action="store_true", help="all names, all holders, all bytes")
     command.add_argument("--sums", action="store_true", help="sha1sum's format, for get -i")
-    _cached(command)
+    command.add_argument("--refresh", action="store_true", help="do not use cached lists")
     _network(command)
+    _output(command)
 
 
 def _info(command: Parser) -> None:
-    command.add_argument("ref", metavar="REF", help="SHA-1, or 8 digits of it or more")
+    command.add_argument(
+        "ref", metavar="REF", help="SHA-1, 8 digits of it or more, urn: or magnet:"
+    )
     _network(command)
+    _output(command)
+
+
+def _peers(command: Parser) -> None:
+    _network(command)
+    _output(command)
 
 
 def _hash(command: Parser) -> None:
     command.add_argument("files", metavar="FILE", nargs="+")
+    _output(command)

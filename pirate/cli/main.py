@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
-from pirate.cli.arguments import parser
+from pirate.cli.arguments import COMMANDS, parser
 from pirate.cli.log import log_to_stderr
 from pirate.cli.output import Output
 from pirate.config import load
-from pirate.errors import PirateError, StoppedError
+from pirate.errors import LocalIOError, PirateError, StoppedError, UsageError
 from pirate.scope import StuckError
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -22,7 +22,10 @@ BROKEN_PIPE = 128 + signal.SIGPIPE
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; the exit code. Never raises but for `--help` and `--version`."""
-    _accept_any_name()
+    _prepare_streams()
+    if not argv:
+        sys.stderr.write(parser().format_help())
+        return UsageError.exit_code
     output = Output(_guess(argv), json="--json" in argv)
     try:
         with _signals():
@@ -40,24 +43,20 @@ def run(argv: Sequence[str]) -> int:
             code: int = command.run(arguments, settings, output)
             sys.stdout.flush()
             return code
-    except PirateError as error:
-        return _fail(output, error)
-    except Interrupted as interrupted:
-        return _fail(output, interrupted.error)
     except BrokenPipeError:
-        # Nobody reads on; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         return BROKEN_PIPE
     except StuckError as error:
         # Its threads would keep the interpreter from exiting, too.
         os._exit(_fail(output, PirateError(str(error))))
-    except Exception as error:
-        if "-vv" in argv:
+    except (Exception, Interrupted) as error:
+        ours = _ours(error)
+        if not ours and "-vv" in argv:
             raise
-        return _fail(output, PirateError(f"{type(error).__name__}: {error}"))
+        return _fail(output, ours or PirateError(f"{type(error).__name__}: {error}"))
 
 
-class Interrupted(BaseException):
+class Interrupted(KeyboardInterrupt):
     """A signal asks us to end; raised in the main thread."""
 
     def __init__(self, number: int) -> None:
@@ -88,13 +87,47 @@ def _fail(output: Output, error: PirateError) -> int:
     return error.exit_code
 
 
-def _accept_any_name() -> None:
-    """Let file names that are not UTF-8 through to stdout as the bytes they are."""
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+def _ours(error: BaseException) -> PirateError | None:
+    """What to tell of ``error``; None if it is a bug."""
+    match error:
+        case PirateError():
+            return error
+        case Interrupted():
+            return error.error
+        case ExceptionGroup():  # of threads: what one raised on purpose says more than the group
+            return next(filter(None, map(_ours, error.exceptions)), None)
+        case OSError():  # of stdout; all others are translated where they come up
+            _abandon_stdout()
+            what = f"{error.filename}: " if error.filename else ""
+            return LocalIOError(f"{what}{(error.strerror or str(error)).lower()}")
+    return None
+
+
+def _prepare_streams() -> None:
+    """Have all three streams, and let file names that are not UTF-8 through as their bytes.
+
+    What was closed by whoever started us becomes /dev/null, in this order, so that no socket
+    gets its number and nothing that was meant for one stream reaches another.
+    """
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),
+        (sys.stdout, "surrogateescape"),
+        (sys.stderr, "backslashreplace"),
+    ):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
 
 
+def _abandon_stdout() -> None:
+    """Nobody takes what is written: what is still buffered must not raise again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _guess(argv: Sequence[str]) -> str:
     """The command's name, for the JSON of a command line that cannot be read."""
-    return next((word for word in argv if not word.startswith("-")), "usage")
+    return next((word for word in argv if word in COMMANDS), "usage")

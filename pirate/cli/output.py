@@ -62,7 +62,12 @@ class Output:
         """Whether ``stream`` is to have colours and tables: a terminal, or --color always."""
         if self._color != "auto":
             return self._color == "always"
-        return stream.isatty() and not os.environ.get("NO_COLOR") and _able(os.environ)
+        return self.moving(stream) and not os.environ.get("NO_COLOR")
+
+    @staticmethod
+    def moving(stream: TextIO) -> bool:
+        """Whether a bar can be drawn on ``stream``: a terminal that can move its cursor."""
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def _head(self, kind: str, code: str, exit_code: int) -> dict[str, Any]:
         return {
@@ -79,11 +84,8 @@ class Output:
 
 def one_line(error: PirateError) -> str:
     """``pirate: CODE: what happened; what to do``."""
-    return harmless(f"pirate: {error.code}: {error}; {error.advice}")
-
-
-def _able(environ: Mapping[str, str]) -> bool:
-    return environ.get("TERM") != "dumb"
+    advice = error.advice[:1].lower() + error.advice[1:]
+    return harmless(f"pirate: {error.code}: {error}; {advice}")
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class Meter:
         return True
 
     def rate(self, done: int) -> float:
-        """Bytes a second, since the start."""
-        return (done - self._resumed) / max(1e-6, time.monotonic() - self._began)
+        """Bytes a second, since the start; 0 while less is there than then."""
+        return max(0, done - self._resumed) / max(1e-6, time.monotonic() - self._began)
 
     def left(self, done: int, size: int) -> float | None:
         """Seconds until the end at this speed; None if nothing moves."""
@@ -71,11 +71,11 @@ class Plain(Silent):
         """See ``Observer``."""
         self._meter.start(resumed)
         if resumed:
-            self._output.note(f"{text.size(resumed)} of {entry.digest} are here from before")
+            self.say(f"{text.size(resumed)} of {entry.digest} are here from before")
 
     def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
         """See ``Observer``."""
-        self._output.note(f"dropped {peer} after {text.size(sent)}: {error}")
+        self.say(f"dropped {peer} after {text.size(sent)}: {error}")
 
     def progress(self, done: int, size: int) -> None:
         """See ``Observer``."""
@@ -83,15 +83,21 @@ class Plain(Silent):
             rate = text.rate(self._meter.rate(done))
             left = self._meter.left(done, size)
             rest = f", {text.seconds(left)} left" if left is not None else ""
-            self._output.note(f"{text.size(done)} of {text.size(size)}, {rate}{rest}")
+            self.say(f"{text.size(done)} of {text.size(size)}, {rate}{rest}")
+
+    def say(self, text: str) -> None:
+        """Print a remark."""
+        self._output.note(text)
 
 
 class Json(Silent):
     """Objects of the types ``start``, ``source`` and ``progress``."""
 
-    def __init__(self, output: Output, ref: str) -> None:
+    def __init__(self, output: Output, ref: str, path: Callable[[], str]) -> None:
         self._output = output
         self._ref = ref
+        self._path = path
+        self._sources = 0
         self._meter = Meter(JSON_SECONDS)
 
     def started(self, entry: Entry, resumed: int) -> None:
@@ -103,15 +109,18 @@ class Json(Silent):
             ref=self._ref,
             sha1=str(entry.digest),
             size=entry.size,
+            output=self._path(),
             resumed_bytes=resumed,
         )
 
     def added(self, peer: Peer) -> None:
         """See ``Observer``."""
+        self._sources += 1
         self._output.event("source", event="add", peer=label(peer))
 
     def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
         """See ``Observer``."""
+        self._sources -= 1
         self._output.event("source", event="drop", peer=label(peer), code=error.code, bytes=sent)
 
     def progress(self, done: int, size: int) -> None:
@@ -123,6 +132,7 @@ class Json(Silent):
                 total=size,
                 rate_bps=round(self._meter.rate(done)),
                 eta_s=self._meter.left(done, size),
+                sources=self._sources,
             )
 
 
@@ -131,12 +141,19 @@ def label(peer: Peer) -> str:
     return peer.name or str(peer.addresses[0])
 
 
-def observer(output: Output, how: str, ref: str) -> tuple[Observer, Callable[[], None]]:
-    """Who shows a download, and what to call when it is over, however it ends."""
+def observer(
+    output: Output, how: str, ref: str, path: Callable[[], str]
+) -> tuple[Observer, Callable[[], None]]:
+    """Who shows a download, and what to call when it is over, however it ends.
+
+    ``path`` tells where it goes, once the first holder is found.
+    """
     if output.json:
-        return Json(output, ref), lambda: None
+        return Json(output, ref, path), lambda: None
+    if output.quiet:
+        how = "none"
     if how == "auto":
-        how = "none" if output.quiet else "bar" if output.stderr.isatty() else "plain"
+        how = "bar" if output.moving(output.stderr) else "plain"
     if how == "bar":
         from pirate.cli.bar import Bar  # noqa: PLC0415 - loads rich, on a terminal only
 

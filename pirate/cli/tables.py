@@ -40,13 +40,18 @@ def _rich(head: Row, rows: Sequence[Row], stream: TextIO, right: frozenset[int])
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, title in enumerate(head):
-        last = index == len(head) - 1
-        table.add_column(
-            title,
-            justify="right" if index in right else "left",
-            overflow="fold",
-            no_wrap=not last,
-        )
+        table.add_column(title, justify="right" if index in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(file=stream, highlight=False).print(table)
+    # Wider than any row, at two cells a character: what is too long for the terminal is wrapped
+    # by it, and a name that is copied from there has no gap.
+    width = sum(2 * max(map(len, column)) + 2 for column in zip(head, *rows, strict=True))
+    console = Console(
+        file=stream,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        width=width,
+        height=len(rows) + 1,  # else a dumb terminal's width would be 80 whatever we say
+    )
+    console.print(table)

@@ -13,7 +13,6 @@ from pirate.cli.progress import label, observer
 from pirate.cli.sums import read_sums
 from pirate.cli.text import counted, harmless, rate, seconds, size
 from pirate.config import Settings, duration, parsed, remote
-from pirate.deadline import Deadline
 from pirate.disk.names import SafePath, safe_path
 from pirate.errors import LocalIOError, PartialError, PirateError, UsageError
 from pirate.fetch.download import Received, Terms
@@ -42,7 +41,6 @@ class Getting:
     settings: Settings
     output: Output
     network: Network
-    deadline: Deadline
     if_exists: IfExists
     wait: float
 
@@ -57,7 +55,6 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             settings,
             output,
             network,
-            Deadline.within(settings.timeout),
             _if_exists(arguments.if_exists),
             parsed(duration, arguments.wait or "0", "--wait"),
         )
@@ -81,9 +78,13 @@ def _wants(arguments: Namespace) -> list[Want]:
             raise UsageError("-o takes exactly one REF; use -d for several")
         if arguments.output == "-" and arguments.json:
             raise UsageError("-o - and --json both want stdout")
-        if arguments.output != "-" and os.path.isdir(arguments.output):  # noqa: PTH112
-            raise UsageError(f"-o {arguments.output} is a folder; use -d for folders")
+        if _is_folder(arguments.output):
+            raise UsageError(f"-o {arguments.output!r} is no file name; use -d for folders")
     return wants
+
+
+def _is_folder(path: str) -> bool:
+    return path != "-" and (not os.path.basename(path) or os.path.isdir(path))  # noqa: PTH112, PTH119
 
 
 def _listed(arguments: Namespace) -> Iterator[tuple[Digest, str]]:
@@ -128,7 +129,7 @@ def _get_all(wants: list[Want], getting: Getting) -> int:
 def _get(want: Want, getting: Getting) -> None:
     """Get one file to its place, and print where it is."""
     with _target(want, getting) as target:
-        digest, getter, close = _start(want, getting)
+        digest, getter, close = _start(want, getting, lambda: target.path)
         try:
             verdict, received = getter.to_target(digest, target)
         finally:
@@ -146,20 +147,22 @@ def _target(want: Want, getting: Getting) -> Target:
     return Target(arguments.folder, (), None, getting.if_exists)
 
 
-def _start(want: Want, getting: Getting) -> tuple[Digest, Getter, Callable[[], None]]:
+def _start(
+    want: Want, getting: Getting, path: Callable[[], str]
+) -> tuple[Digest, Getter, Callable[[], None]]:
     """The digest that is meant, who gets it, and what to call when it is over."""
     stop = Stop()
     digest = want.ref
     if isinstance(digest, Prefix):
         network = getting.network
-        digest = complete(digest, network.peers(), network.dialer, getting.deadline, stop)
-    watcher, close = observer(getting.output, getting.settings.progress, want.text)
-    terms = Terms(getting.network.dialer, watcher, getting.deadline, stop)
+        digest = complete(digest, network.peers(), network.dialer, network.deadline, stop)
+    watcher, close = observer(getting.output, getting.settings.progress, want.text, path)
+    terms = Terms(getting.network.dialer, watcher, getting.network.deadline, stop)
     return digest, Getter(getting.network.peers, terms, getting.wait), close
 
 
 def _to_stdout(want: Want, getting: Getting) -> int:
-    digest, getter, close = _start(want, getting)
+    digest, getter, close = _start(want, getting, lambda: "-")
     try:
         getter.to_stream(digest, sys.stdout.buffer)
     finally:

@@ -8,7 +8,6 @@ from pirate.cli import text
 from pirate.cli.output import Output
 from pirate.cli.progress import label
 from pirate.config import Settings
-from pirate.deadline import Deadline
 from pirate.errors import PeerError
 from pirate.fetch.swarm import Holder, complete, nobody, search
 from pirate.model import Digest, Peer
@@ -20,15 +19,14 @@ from pirate.scope import Stop
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """Ask everybody for the file, and wait for all answers."""
     ref = parse_ref(arguments.ref)
-    deadline = Deadline.within(settings.timeout)
     stop = Stop()
     with Network(settings) as network:
         peers = network.peers()
         if not isinstance(ref, Digest):
-            ref = complete(ref, peers, network.dialer, deadline, stop)
+            ref = complete(ref, peers, network.dialer, network.deadline, stop)
         holders: list[Holder] = []
         missed: list[tuple[Peer, PeerError]] = []
-        with closing(search(ref, peers, network.dialer, deadline, stop)) as answers:
+        with closing(search(ref, peers, network.dialer, network.deadline, stop)) as answers:
             for peer, answer in answers:
                 if isinstance(answer, PeerError):
                     missed.append((peer, answer))

@@ -12,7 +12,6 @@ from pirate.cli.progress import label
 from pirate.cli.sums import sum_line
 from pirate.cli.tables import print_table
 from pirate.config import Settings, remote
-from pirate.deadline import Deadline
 from pirate.errors import NoNetworkError, NotFoundError, PeerError
 from pirate.model import Address, Digest, Peer, PeerId
 from pirate.node import Network
@@ -40,7 +39,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """List, merge, filter, print. Fails only if not one peer could be asked."""
     with Network(settings, only=_only(arguments.on, settings)) as network:
         peers = _chosen(network.peers(), arguments.on)
-        deadline = Deadline.within(settings.timeout).at_most(ASK_SECONDS)
+        deadline = network.deadline.at_most(ASK_SECONDS)
         catalogs = Catalogs(network.dialer)
         listings: list[Listing] = []
         failed: list[tuple[Peer, PeerError]] = []
@@ -160,7 +159,9 @@ def _table(files: list[Merged], output: Output, *, long: bool) -> None:
         rows.append((str(merged.digest), size, holders, names[0] + more))
         if long:
             rows.extend(("", "", "", name) for name in names[1:])
-            rows.extend(("", "", "", f"on {peer}") for peer in merged.holders.values())
+            rows.extend(
+                ("", "", "", f"on {peer}") for peer in sorted(map(str, merged.holders.values()))
+            )
     head = ("SHA-1", "BYTES" if long else "SIZE", "HOLDERS", "NAME")
     print_table(
         head, rows, output.stdout, right=frozenset({1, 2}), rich=output.colored(output.stdout)

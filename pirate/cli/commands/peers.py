@@ -1,5 +1,6 @@
 """``pirate peers``: who is out there, and who of them answers."""
 
+import math
 from argparse import Namespace
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -40,16 +41,17 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
 
         peers = network.peers()
         snapshot = network.roster.snapshot
-        deadline = Deadline.within(settings.timeout).at_most(ASK_SECONDS)
+        deadline = network.deadline.at_most(ASK_SECONDS)
         with closing(survey(peers, probe, deadline, Stop())) as answers:
             found = [_row(peer, answer) for peer, answer in answers]
         if found and not any(row["reachable"] for row in found) and not settings.etcd:
             raise NoNetworkError(f"none of {text.counted(len(found), 'named peer')} answers")
-        registry = {
+        registry: dict[str, object] = {
             "kind": network.roster.kind,
             "ok": snapshot.problem is None,
-            "age_s": round(network.roster.age, 3),
         }
+        if math.isfinite(age := network.roster.age):  # it is not if etcd has never answered
+            registry["age_s"] = round(age, 3)
     found.sort(key=lambda row: (row["name"], row["addr"]))
     output.result(registry=registry, peers=found)
     if not output.json:

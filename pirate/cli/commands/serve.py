@@ -15,6 +15,9 @@ from pirate.disk.partfile import translated
 from pirate.node import Node
 from pirate.scope import Scope, Stop
 
+# A first scan that takes longer is worth a remark.
+LONG_SECONDS = 1.0
+
 # Beyond the drain, what a thread may take to end.
 GRACE_SECONDS = 5.0
 
@@ -24,7 +27,7 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
     """Serve until SIGINT or SIGTERM; the second one ends the process at once."""
     folders = settings.folders or (os.getcwd(),)  # noqa: PTH109
-    with _signals_wait():
+    with _signals_wait(), _port_file_removed(settings.port_file):
         node = Node(settings, folders)
         with (
             Scope(grace=settings.drain + GRACE_SECONDS) as scope,
@@ -35,8 +38,6 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
             while (number := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
                 node.library.rescan()
             _let_second_signal_kill()
-    if settings.port_file:
-        Path(settings.port_file).unlink(missing_ok=True)
     output.note(f"stopped by {signal.Signals(number).name}")
     output.result("summary", id=str(node.hello.peer))
     return 0
@@ -50,6 +51,17 @@ def _signals_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _port_file_removed(path: str | None) -> Iterator[None]:
+    """Nobody is told of a port where we are no more, however we end."""
+    try:
+        yield
+    finally:
+        if path:
+            with contextlib.suppress(OSError):
+                Path(path).unlink(missing_ok=True)
 
 
 def _interrupt_main() -> None:
@@ -67,6 +79,10 @@ def _tell_ready(
     node: Node, folders: tuple[str, ...], settings: Settings, output: Output, stop: Stop
 ) -> None:
     """Say that we can answer, in every way that was asked for."""
+    scanned = node.library.scanned
+    with stop.waking(scanned.set):
+        if not scanned.wait(LONG_SECONDS):
+            output.note(f"hashing {', '.join(folders)}; what is hashed is shared already")
     if not node.wait_until_ready(stop):
         return
     if settings.port_file:

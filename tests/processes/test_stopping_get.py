@@ -1,0 +1,118 @@
+"""How get and ls end when somebody ends them: soon, and so that it can go on later."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from evil import mute
+from fake import Fake
+from processes.network import fill
+from processes.peers import Running, Serving, command, environment, one_line, pirate, until
+
+SOON = 2.0
+SIGNALS = pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+
+
+def arrived(place: Path) -> int:
+    """Bytes of an unfinished download that are there."""
+    return sum(part.stat().st_size for part in place.rglob(".*.pirate-part"))
+
+
+@SIGNALS
+def test_a_download_that_is_broken_off_goes_on_where_it_was(
+    place: Path, big: tuple[Path, str], number: signal.Signals, code: int
+) -> None:
+    folder, sha1 = big
+    with Serving(folder) as server:
+        get = ("get", sha1, "--peer", server.address, "-d", place)
+        with Running(*get) as getting:
+            assert until(lambda: arrived(place) > 1_000_000)
+            done = getting.stopped_by(number)
+        assert (done.code, done.out) == (code, "")
+        assert done.seconds < SOON
+        assert one_line(done, "interrupted")
+        kept = arrived(place)
+        assert kept > 1_000_000
+        result = json.loads(pirate(*get, "--json").out.splitlines()[-1])
+    assert result["resumed_bytes"] == kept
+    assert result["received_bytes"] == result["size"] - kept
+    assert [path.name for path in place.iterdir()] == ["big.bin"]
+
+
+@SIGNALS
+def test_an_interrupted_get_says_so_in_json_too(
+    place: Path, big: tuple[Path, str], number: signal.Signals, code: int
+) -> None:
+    folder, sha1 = big
+    get = ("get", sha1, "-d", place, "--json", "--peer")
+    with Serving(folder) as server, Running(*get, server.address) as getting:
+        assert until(lambda: arrived(place) > 1_000_000)
+        done = getting.stopped_by(number)
+    last = json.loads(done.out.splitlines()[-1])
+    assert (last["ok"], last["code"], last["exit"]) == (False, "interrupted", code)
+    assert (done.code, done.err) == (code, "")
+
+
+def test_an_interrupted_get_to_stdout_leaves_no_temporary_files(
+    place: Path, big: tuple[Path, str]
+) -> None:
+    folder, sha1 = big
+    with Serving(folder) as server:
+        get = ("get", sha1, "--peer", server.address, "-o", "-")
+        with Running(*get, TMPDIR=str(place)) as getting:
+            assert until(lambda: arrived(place) > 1_000_000)
+            done = getting.stopped_by(signal.SIGTERM)
+    assert (done.code, done.written) == (143, b"")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("asking", ["ls", "peers", "info"])
+def test_a_question_that_waits_is_broken_off_at_once(asking: str) -> None:
+    words = [asking, 40 * "0"] if asking == "info" else [asking]
+    with Fake(mute) as silent, Running(*words, "--peer", silent.address) as asked:
+        assert until(lambda: silent.accepted > 0)
+        done = asked.stopped_by(signal.SIGINT)
+    assert done.code == 130
+    assert done.seconds < SOON
+    assert one_line(done, "interrupted")
+
+
+def test_a_second_signal_ends_get_at_once(place: Path, big: tuple[Path, str]) -> None:
+    folder, sha1 = big
+    get = ("get", sha1, "-d", place, "--peer")
+    with Serving(folder) as server, Running(*get, server.address) as getting:
+        assert until(lambda: arrived(place) > 1_000_000)
+        getting.send(signal.SIGINT)
+        done = getting.stopped_by(signal.SIGINT)
+    assert done.code in {130, -signal.SIGINT}
+    assert done.seconds < 0.5
+
+
+def test_a_reader_that_goes_away_ends_ls_silently(place: Path) -> None:
+    many = fill(place / "many", {f"{number:0150d}": b"%d" % number for number in range(1000)})
+    with Serving(many) as server:
+        for flags in ((), ("--sums",), ("--json",)):
+            assert _reads_one_byte("ls", "--peer", server.address, *flags) == (141, b"")
+
+
+def test_a_reader_that_goes_away_ends_get_to_stdout_silently(big: tuple[Path, str]) -> None:
+    folder, sha1 = big
+    with Serving(folder) as server:
+        get = ("get", sha1, "--peer", server.address, "-o", "-", "-q")
+        assert _reads_one_byte(*get) == (141, b"")
+
+
+def _reads_one_byte(*arguments: object) -> tuple[int, bytes]:
+    """The exit code and stderr of a command whose reader goes away after one byte."""
+    with subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.read(1)
+        process.stdout.close()
+        return process.wait(20), process.stderr.read()
