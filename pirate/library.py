@@ -144,10 +144,12 @@ class Library:
         for outcomes in hash_all(jobs, stop, self._threads):
             for job, outcome in outcomes:
                 place = Place(job.root, job.parts)
-                if isinstance(outcome, OSError):
-                    trouble[place] = outcome
-                elif outcome:  # a file that changed while it was read waits for the next scan
+                if isinstance(outcome, Hashed):
                     self._known[place] = outcome
+                    continue
+                self._known.pop(place, None)
+                if outcome:  # else it changed while it was read, and waits for the next scan
+                    trouble[place] = outcome
             if self._clock() - published > PUBLISH_SECONDS:
                 self._publish()
                 published = self._clock()
@@ -167,14 +169,15 @@ class Library:
                 trouble[Place(root, parts)] = error
 
             for found in walk(root, note):
-                place = Place(root, found.parts)
-                known = before.get(place)
-                if known and known.settled and known.identity == found.identity:
-                    self._known[place] = known
-                else:
-                    jobs.append(Job(root, found.parts, found.identity.size))
                 if stop.is_set:
                     return []
+                place = Place(root, found.parts)
+                known = before.get(place)
+                if known and known.identity == found.identity:
+                    self._known[place] = known  # stays listed even if it is read again
+                    if known.settled:
+                        continue
+                jobs.append(Job(root, found.parts, found.identity.size))
         return jobs
 
     def _tell(self, trouble: dict[Place, OSError]) -> None:

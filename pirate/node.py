@@ -28,6 +28,9 @@ from pirate.wire.messages import NEWEST_VERSION, OLDEST_VERSION, Hello
 
 # How long a command waits for the registry, and `serve` for its first announcement.
 REGISTRY_SECONDS = 3.0
+
+# A roster as young as this is not asked for again: `get -i` would for every file.
+FRESH_SECONDS = 1.0
 START_SECONDS = 0.5
 
 # A connect flood must find room to wait in: the usual backlog of 5 refuses honest clients.
@@ -104,8 +107,10 @@ class Network:
         return Roster(self._registry)
 
     def peers(self) -> tuple[Peer, ...]:
-        """Whom to ask, from the registry now; NoNetworkError if nothing can be said."""
-        snapshot = self.roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
+        """Whom to ask, from the registry; NoNetworkError if nothing can be said."""
+        snapshot = self.roster.snapshot
+        if snapshot.stale or self.roster.age > FRESH_SECONDS:
+            snapshot = self.roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
         if snapshot.problem and not snapshot.peers:
             raise NoNetworkError(str(snapshot.problem)) from snapshot.problem
         return snapshot.peers

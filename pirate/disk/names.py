@@ -32,7 +32,7 @@ def numbered(name: SafeName, number: int) -> SafeName:
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
-    return _shortened(f"{stem} ({number})", f"{dot}{suffix}")
+    return _shortened(stem, f" ({number}){dot}{suffix}")
 
 
 def _safe(part: str) -> SafeName:

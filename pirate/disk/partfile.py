@@ -151,18 +151,27 @@ class PartFile:
         if status.st_nlink > 1:
             os.unlink(self._name, dir_fd=self._folder)
             return False
-        return status.st_nlink == 1 and os.path.samestat(
-            status, os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
-        )
+        try:
+            named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:  # whoever had it has just published it or let it go
+            return False
+        return os.path.samestat(status, named)
 
 
 def exists(folder: int, name: str) -> bool:
-    """Whether anything, a dangling symlink too, has this name."""
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    """Whether anything, a dangling symlink too, has this name. Raises LocalIOError."""
+    with translated(f"cannot use the name {name}"):
+        try:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def is_folder(folder: int, name: str) -> bool:
+    """Whether this name, which is taken, is a folder's. Raises LocalIOError."""
+    with translated(f"cannot use the name {name}"):
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def holds(folder: int, name: str, digest: Digest) -> bool:

@@ -21,19 +21,25 @@ from pirate.errors import (
     TransferFailedError,
 )
 from pirate.fetch.stream import stream
-from pirate.fetch.swarm import Holder, nobody, search
-from pirate.model import Digest, Entry, Peer
+from pirate.fetch.swarm import Holder, nobody, says_no, search
+from pirate.model import Address, Digest, Entry, Peer
+from pirate.net.channel import LEAST_PROGRESS
 from pirate.net.dial import Dialer
 from pirate.policy.backoff import Backoff
 from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
 
-# Rounds in a row that bring no byte before a download is given up, and the pauses between
-# them in seconds: a peer that restarts is back within them.
+# Rounds in a row that bring less than the least progress before a download is given up, and
+# the pauses between them in seconds: a peer that restarts is back within them.
 FRUITLESS_ROUNDS = 3
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
+
+
+_Where = tuple[Address, ...]
+
+_EMPTY = hashlib.sha1(usedforsecurity=False).digest()
 
 
 class _NoRoomError(PeerError):
@@ -85,7 +91,7 @@ class Download:
     """Fetches one file into a part file, holder after holder, hashing what comes.
 
     Bytes of several holders may follow each other; a digest that then is wrong convicts
-    nobody, so the file is fetched again from one holder at a time, until one is right.
+    nobody, so the last of them sends all of it again: its own bytes acquit or convict it.
     """
 
     def __init__(
@@ -107,9 +113,9 @@ class Download:
         self._claimed: int | None = None  # the size that the bytes so far were fetched under
         self._done = 0
         self._sha1 = hashlib.sha1(usedforsecurity=False)
-        self._senders: set[Peer | None] = set()  # of the bytes so far; None: an earlier run
-        self._liars: set[object] = set()
-        self._alone = False
+        # Peers are told apart by where they were dialled: an id is only what a peer says.
+        self._senders: set[_Where | None] = set()  # of the bytes so far; None: an earlier run
+        self._liars: set[_Where] = set()
         self._begun = False
         self._problem: PeerError | None = None
 
@@ -121,17 +127,21 @@ class Download:
         what has arrived of the file stays in the part file.
         """
         began = time.monotonic()
-        self._resume()
+        if not self._done:
+            self._resume()
         pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random.Random())  # noqa: S311 - jitter
         fruitless = 0
         while True:
-            before = self.report.received
+            done, liars = self._done, len(self._liars)
             if self._round(peers()):
                 self.report.size = self._done
                 self.report.elapsed = time.monotonic() - began
                 return
-            fruitless = 0 if self.report.received > before else fruitless + 1
+            better = self._done >= done + LEAST_PROGRESS or len(self._liars) > liars
+            fruitless = 0 if better else fruitless + 1
             if fruitless == FRUITLESS_ROUNDS:
+                if isinstance(self._problem, LiedError):
+                    raise self._lied
                 raise TransferFailedError(f"{self._state}: {self._problem}")
             self._pause(pauses.next())
 
@@ -155,15 +165,15 @@ class Download:
             for peer, answer in answers:
                 if isinstance(answer, PeerError):
                     missed.append((peer, answer))
-                elif answer.peer.key in self._liars:
+                elif peer.addresses in self._liars:
                     liars += 1
                 elif self._fetch(answer):
                     return True
                 else:
-                    liars += answer.peer.key in self._liars
+                    liars += peer.addresses in self._liars
         self._pause(0)
-        if liars and liars == len(peers) - len(missed):
-            raise IntegrityError(f"{liars} peers claim to have {self._digest}, none sent it")
+        if liars and liars + sum(map(says_no, missed)) == len(peers):
+            raise self._lied
         if not self._begun:
             raise nobody(str(self._digest), len(peers), missed)
         if isinstance(self._problem, _NoRoomError) and not self.report.received:
@@ -191,41 +201,49 @@ class Download:
         return True
 
     def _fetch_rest(self, peer: Peer, entry: Entry) -> None:
-        goes_on = entry.size == self._claimed or (
-            self._claimed is None and entry.size >= self._done
-        )
-        if self._alone or not goes_on:
+        where = peer.addresses
+        if entry.size or self._digest == _EMPTY:
+            self._check_room(entry.size)
+            self._stream(peer, entry.size)
+            if self._sha1.digest() == self._digest:
+                return
+            suspects = self._senders
             self._start_over()
-        self._claimed = entry.size
-        self._check_room(entry.size)
-        self._stream(peer, entry.size)
-        if self._sha1.digest() == self._digest:
-            return
-        suspects = self._senders
-        self._start_over()
-        if suspects <= {peer}:
-            self._liars.add(peer.key)
-            raise LiedError(f"sent {entry.size} bytes that are not {self._digest}")
-        self._alone = True
-        self._fetch_rest(peer, entry)
+            if not suspects <= {where}:
+                self._fetch_rest(peer, entry)
+                return
+        self._liars.add(where)
+        raise LiedError(f"sent {entry.size} bytes that are not {self._digest}")
 
     def _stream(self, peer: Peer, size: int) -> None:
-        if self._done == size:
-            return
-        with self._dialer.talk(peer, self._deadline, self._stop) as conversation:
-            for piece in stream(conversation, self._digest, self._done, size, self._deadline):
-                self._sha1.update(piece)
-                self._part.write(piece, self._done)
-                self._senders.add(peer)
-                self._done += len(piece)
-                self.report.sources[peer] = self.report.sources.get(peer, 0) + len(piece)
-                self._observer.progress(self._done, size)
-                self._pause(0)
+        """Fetch up to ``size``; what is there is given up only once other bytes have come."""
+        goes_on = size == self._claimed or (self._claimed is None and size >= self._done)
+        at = self._done if goes_on else 0
+        if at < size:
+            with self._dialer.talk(peer, self._deadline, self._stop) as conversation:
+                for piece in stream(conversation, self._digest, at, size, self._deadline):
+                    if self._done != at:
+                        self._start_over()
+                    self._claimed = size
+                    self._take(peer, piece)
+                    at += len(piece)
+                    self._observer.progress(at, size)
+                    self._pause(0)
+        elif self._done != at:
+            self._start_over()
+
+    def _take(self, peer: Peer, piece: memoryview) -> None:
+        self._sha1.update(piece)
+        self._part.write(piece, self._done)
+        self._senders.add(peer.addresses)
+        self._done += len(piece)
+        self.report.sources[peer] = self.report.sources.get(peer, 0) + len(piece)
 
     def _start_over(self) -> None:
         self._part.truncate(0)
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._senders = set()
+        self._claimed = None
         self._done = 0
 
     def _check_room(self, size: int) -> None:
@@ -240,6 +258,11 @@ class Download:
             raise StoppedError("stopped")
         if self._deadline.passed:
             raise TimedOutError(self._state)
+
+    @property
+    def _lied(self) -> IntegrityError:
+        count = len(self._liars)
+        return IntegrityError(f"{count} peers claim to have {self._digest}, none sent it")
 
     @property
     def _state(self) -> str:

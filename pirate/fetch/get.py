@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from pirate.disk.names import safe_name
 from pirate.disk.partfile import PartFile, translated
-from pirate.errors import NoNetworkError, NotFoundError, TimedOutError
+from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError
 from pirate.fetch.download import Download, Received, Terms
 from pirate.fetch.target import Target, Verdict
 from pirate.model import Digest, Entry, Peer
@@ -66,7 +66,9 @@ class Getter:
             except (NotFoundError, NoNetworkError) as error:
                 if self.wait == 0:
                     raise
-                if self.terms.stop.wait(min(ASK_AGAIN_SECONDS, waiting.left)) or waiting.passed:
+                if self.terms.stop.wait(min(ASK_AGAIN_SECONDS, waiting.left)):
+                    raise StoppedError("stopped") from error
+                if waiting.passed:
                     raise TimedOutError(f"waited {self.wait:g} s: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pirate.deadline import Deadline
+from pirate.errors import PeerError
 from pirate.model import Digest
 from pirate.net.conversation import Conversation
 
@@ -28,10 +29,14 @@ def stream(
             length = min(READ_BYTES, stop - asked)
             conversation.read(digest, asked, length)
             asked += length
-        conversation.channel.patience(deadline)
         piece = min(PIECE_BYTES, asked - received)
         filled = 0
-        while filled < piece:
-            filled += conversation.data_into(buffer[filled:piece])
+        try:
+            while filled < piece:
+                filled += conversation.data_into(buffer[filled:piece], deadline)
+        except PeerError:
+            if filled:
+                yield buffer[:filled]
+            raise
         received += filled
         yield buffer[:filled]

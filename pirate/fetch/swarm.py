@@ -15,6 +15,9 @@ from pirate.scope import Stop
 # How long one search may take, in seconds. A peer that needs longer is asked again later.
 SEARCH_SECONDS = 5.0
 
+# How a peer says that it cannot give a file. Other refusals, as BUSY, say nothing about it.
+_NO = {"not_found", "stale", "denied"}
+
 # More matches than this of one prefix are not worth listing.
 _MATCHES = 16
 
@@ -72,11 +75,18 @@ def complete(
     return matches.pop()
 
 
-def nobody(
-    what: str, asked: int, missed: Sequence[tuple[Peer, PeerError]]
-) -> NotFoundError | NoNetworkError:
+Missed = tuple[Peer, PeerError]
+
+
+def says_no(missed: Missed) -> bool:
+    """Whether a peer has answered that it cannot give the file."""
+    error = missed[1]
+    return isinstance(error, RefusedError) and error.code in _NO
+
+
+def nobody(what: str, asked: int, missed: Sequence[Missed]) -> NotFoundError | NoNetworkError:
     """The error for a search without a holder: who could not be asked makes the difference."""
-    dead = [(peer, error) for peer, error in missed if not isinstance(error, RefusedError)]
+    dead = [each for each in missed if not says_no(each)]
     if not asked:
         return NotFoundError(f"{what}: there are no peers yet")
     if len(dead) == asked:
@@ -84,4 +94,5 @@ def nobody(
         others = f", nor do {asked - 1} others" if asked > 1 else ""
         return NoNetworkError(f"peer {peer} cannot be asked: {error}{others}")
     silent = f", {len(dead)} of them without an answer" if dead else ""
-    return NotFoundError(f"{what}: nobody has it ({asked} peers asked{silent})")
+    count = "1 peer" if asked == 1 else f"{asked} peers"
+    return NotFoundError(f"{what}: nobody has it ({count} asked{silent})")

@@ -5,7 +5,7 @@ import os
 from typing import Self
 
 from pirate.disk.names import SafeName, numbered
-from pirate.disk.partfile import PartFile, exists, holds, translated
+from pirate.disk.partfile import PartFile, exists, holds, is_folder, translated
 from pirate.disk.tree import Parts, open_folder
 from pirate.errors import ExistsError, LocalIOError
 from pirate.model import Digest
@@ -37,6 +37,8 @@ class Target:
         Without a ``name`` the first holder suggests one. Raises LocalIOError.
         """
         self._path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
+        if name in ("", ".", ".."):
+            raise LocalIOError(f"{os.path.join(self._path, name)} names no file")  # noqa: PTH118
         with translated(f"cannot use the folder {self._path}"):
             self.folder = open_folder(root, parts)
         self.name = name
@@ -66,6 +68,8 @@ class Target:
             case IfExists.SKIP:
                 return Verdict.SKIPPED
             case IfExists.OVERWRITE:
+                if is_folder(self.folder, name):
+                    raise ExistsError(f"{self.path} is a folder")
                 return Verdict.WANTED
             case IfExists.RENAME:
                 return self._rename(name, digest)

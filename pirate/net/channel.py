@@ -1,15 +1,18 @@
 """Whole frames over one socket, for both sides, with `sendfile` and without buffers.
 
-The socket stays blocking: SO_RCVTIMEO and SO_SNDTIMEO bound a call that makes no progress
-(``settimeout`` would cost a ``poll`` each time), ``Pace`` bounds one that makes too little.
+The socket blocks while it receives: SO_RCVTIMEO bounds a call that makes no progress
+(``settimeout`` would cost a ``poll`` each time). Sending polls, but only where there is no
+room. ``Pace`` bounds what makes too little progress.
 One thread at a time uses a channel; only ``abort`` may come from another.
 """
 
 import contextlib
 import errno
 import os
+import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pirate.deadline import Deadline, Pace
@@ -43,37 +46,55 @@ class Channel:
         sock.setblocking(True)
         with contextlib.suppress(OSError):  # a Unix socket has no Nagle to switch off
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._set_timeout(socket.SO_SNDTIMEO, stall)
-        self._set_timeout(socket.SO_RCVTIMEO, stall)
+        self._set_timeout(stall)
 
     def send(self, data: bytes) -> None:
         """Send all of ``data``; raises StalledError or LostError."""
-        try:
-            self.sock.sendall(data)
-        except BlockingIOError as error:
-            raise StalledError(f"takes nothing for {self.stall:g} s") from error
-        except OSError as error:
-            raise LostError(f"connection lost: {error.strerror or error}") from error
+        view = memoryview(data)
+        self._send_all(
+            len(data), lambda at, count: self.sock.send(view[at : at + count], socket.MSG_DONTWAIT)
+        )
 
     def send_file(self, file: int, offset: int, count: int) -> None:
         """Send ``count`` bytes of a file descriptor from ``offset``.
 
         Raises LostError also when the file ends early: what is owed cannot be paid then.
         """
-        pace = Pace(LEAST_PROGRESS, self.stall)
-        end = offset + count
+        # A blocking `sendfile` stays in the kernel while a single byte moves now and then.
+        os.set_blocking(self.sock.fileno(), False)
         try:
-            while offset < end:
-                sent = self._send_some(file, offset, min(SENDFILE_BYTES, end - offset))
-                if sent == 0:
-                    raise LostError("the file shrank while it was sent")
-                offset += sent
-                if not pace.kept(sent):
-                    raise StalledError(f"reads less than {LEAST_PROGRESS} B in {self.stall:g} s")
-        except BlockingIOError as error:
-            raise StalledError(f"takes nothing for {self.stall:g} s") from error
+            self._send_all(
+                count,
+                lambda at, rest: self._send_some(file, offset + at, min(SENDFILE_BYTES, rest)),
+            )
+        finally:
+            os.set_blocking(self.sock.fileno(), True)
+
+    def _send_all(self, count: int, send: Callable[[int, int], int]) -> None:
+        """Call ``send(at, rest)``, which does not block, until ``count`` bytes are sent."""
+        pace = Pace(LEAST_PROGRESS, self.stall)
+        at = 0
+        try:
+            while at < count:
+                try:
+                    sent = send(at, count - at)
+                except BlockingIOError:
+                    self._wait_for_room()
+                    sent = 0
+                else:
+                    if sent == 0:
+                        raise LostError("the file shrank while it was sent")
+                at += sent
+                if at < count and not pace.kept(sent):
+                    raise StalledError(f"takes less than {LEAST_PROGRESS} B in {self.stall:g} s")
         except OSError as error:
             raise LostError(f"connection lost: {error.strerror or error}") from error
+
+    def _wait_for_room(self) -> None:
+        room = select.poll()
+        room.register(self.sock, select.POLLOUT)
+        if not room.poll(1000 * self.stall):
+            raise StalledError(f"takes nothing for {self.stall:g} s")
 
     def _send_some(self, file: int, offset: int, count: int) -> int:
         try:
@@ -112,7 +133,7 @@ class Channel:
         """Let ``receive_some`` wait for ``stall`` seconds, or less if the deadline is nearer."""
         seconds = min(self.stall, deadline.left)
         if seconds != self._waits:
-            self._set_timeout(socket.SO_RCVTIMEO, seconds)
+            self._set_timeout(seconds)
 
     def _exactly(self, count: int, deadline: Deadline) -> bytearray:
         data = bytearray(count)
@@ -124,13 +145,12 @@ class Channel:
                 raise StalledError("does not finish in time")
         return data
 
-    def _set_timeout(self, option: int, seconds: float) -> None:
-        if option == socket.SO_RCVTIMEO:
-            self._waits = seconds
+    def _set_timeout(self, seconds: float) -> None:
+        self._waits = seconds
         whole, fraction = divmod(max(seconds, 0.001), 1)  # 0 would mean "for ever"
         value = struct.pack("ll", int(whole), int(fraction * 1_000_000))
         with contextlib.suppress(OSError):  # an aborted socket; the next call on it tells
-            self.sock.setsockopt(socket.SOL_SOCKET, option, value)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
     @property
     def quiet(self) -> bool:

@@ -12,6 +12,8 @@ from pirate.wire.session import ClientSession, agree, welcome
 
 HELLO_SECONDS = 5.0
 
+_NEVER = Deadline.within(None)
+
 
 class Page(NamedTuple):
     """A part of a peer's catalog; ``files`` and ``size`` are of the whole."""
@@ -77,11 +79,12 @@ class Conversation:
             self._pace = Pace(LEAST_PROGRESS, self.channel.stall)
         self._send(messages.Read(digest, offset, length))
 
-    def data_into(self, view: memoryview) -> int:
+    def data_into(self, view: memoryview, deadline: Deadline = _NEVER) -> int:
         """Some of the bytes of the oldest outstanding READ into ``view``; how many."""
         while self._data == 0:
-            self._data = self._next_data()
+            self._data = self._next_data(deadline.at_most(self.channel.stall))
             self._keep_pace(0)
+        self.channel.patience(deadline)
         count = self.channel.receive_some(view[: self._data])
         self._data -= count
         self._keep_pace(count)
@@ -96,8 +99,7 @@ class Conversation:
         """Whether nothing is outstanding, so that the channel may be used again."""
         return self._session.idle and self._data == 0
 
-    def _next_data(self) -> int:
-        deadline = Deadline(self.channel.stall)
+    def _next_data(self, deadline: Deadline) -> int:
         header = self.channel.receive_header(deadline)
         if self._session.expects(header) and header.kind == Kind.DATA:
             return header.length

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from pirate.deadline import Clock, Deadline
 from pirate.errors import PeerError, RefusedError, UnreachableError
-from pirate.model import Address, Peer, PeerId
+from pirate.model import Address, Peer
 from pirate.net.channel import Channel
 from pirate.net.conversation import Conversation
 from pirate.scope import Stop
@@ -43,7 +43,8 @@ class Dialer:
         self._stall = stall
         self._clock = clock
         self._lock = threading.Lock()  # guards _idle
-        self._idle: dict[PeerId | Address, list[tuple[float, Conversation]]] = {}
+        # By addresses: a peer's id is not known before its HELLO, and no proof after it.
+        self._idle: dict[tuple[Address, ...], list[tuple[float, Conversation]]] = {}
 
     @contextmanager
     def talk(self, peer: Peer, deadline: Deadline, stop: Stop) -> Iterator[Conversation]:
@@ -77,7 +78,7 @@ class Dialer:
     def _kept(self, peer: Peer) -> Conversation | None:
         while True:
             with self._lock:
-                several = self._idle.get(peer.key)
+                several = self._idle.get(peer.addresses)
                 if not several:
                     return None
                 since, conversation = several.pop()
@@ -87,7 +88,7 @@ class Dialer:
 
     def _keep(self, peer: Peer, conversation: Conversation) -> None:
         with self._lock:
-            several = self._idle.setdefault(peer.key, [])
+            several = self._idle.setdefault(peer.addresses, [])
             if len(several) < KEEP_PER_PEER:
                 several.append((self._clock(), conversation))
                 return

@@ -1,8 +1,9 @@
 """The serving side of one connection: what has arrived, and whose turn it is."""
 
+import contextlib
 import socket
 
-from pirate.errors import PeerError
+from pirate.errors import PeerError, ProtocolError, RefusedError
 from pirate.net.channel import Channel
 from pirate.wire.frames import HEADER_SIZE, Header
 from pirate.wire.messages import Error, ErrorCode, Hello, Request
@@ -88,6 +89,14 @@ class Guest:
         del self._inbox[:count]
         self._skipping -= count
         return self._skipping == 0
+
+    def turn_away(self, error: PeerError) -> None:
+        """Say, if there is room, how the peer broke the protocol; the caller closes it."""
+        with contextlib.suppress(PeerError):
+            if isinstance(error, RefusedError):
+                self.refuse(ErrorCode.VERSION, str(error))
+            elif isinstance(error, ProtocolError):
+                self.refuse(ErrorCode.BAD_REQUEST, str(error))
 
     def refuse(self, code: ErrorCode, reason: str, *, retry_after_ms: int = 0) -> None:
         """Say why the connection ends, if there is room; the caller closes it."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pirate.deadline import Clock
-from pirate.errors import PeerError, ProtocolError, RefusedError
+from pirate.errors import PeerError
 from pirate.net.channel import Channel
 from pirate.net.guest import Guest
 from pirate.scope import Stop
@@ -171,7 +171,8 @@ class Reception:
         try:
             asked = guest.next_request()
         except PeerError as error:
-            self._turn_away(guest, error)
+            guest.turn_away(error)
+            self._drop(guest, str(error))
             return
         if asked:
             self._unwatch(guest)
@@ -183,14 +184,6 @@ class Reception:
             )
             other.discard(guest)
             waits.add(guest, self._clock())
-
-    def _turn_away(self, guest: Guest, error: PeerError) -> None:
-        with contextlib.suppress(PeerError):
-            if isinstance(error, RefusedError):
-                guest.refuse(ErrorCode.VERSION, str(error))
-            elif isinstance(error, ProtocolError):
-                guest.refuse(ErrorCode.BAD_REQUEST, str(error))
-        self._drop(guest, str(error))
 
     def _take_back(self) -> None:
         with contextlib.suppress(BlockingIOError):

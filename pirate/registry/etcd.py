@@ -15,8 +15,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-# gRPC writes its own log to stderr, which belongs to the command line; read at its import.
+# Both are read when gRPC is imported. Its log would go to stderr, which belongs to the command
+# line; and its own resolver does not find a name of /etc/hosts while no DNS server answers.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 import grpc
 from etcd3 import Endpoint, MultiEndpointEtcd3Client

@@ -65,7 +65,7 @@ class Server:
     def _work(self) -> None:
         stop = self._scope.stop
         with stop.waking(lambda: self._tasks.put(None)):
-            while (task := self._tasks.get()) and not stop.is_set:
+            while task := self._tasks.get():
                 guest, number, request = task
                 keep = False
                 try:
@@ -86,6 +86,7 @@ class Server:
                 asked = guest.next_request() if guest.receive() else None
         except PeerError as error:
             log.debug("%s: %s", guest, error)
+            guest.turn_away(error)
             return False
         except Exception:
             log.exception("%s: cannot answer %s", guest, type(request).__name__)

@@ -1,0 +1,212 @@
+import errno
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pirate.disk.tree import DEEPEST, Identity, Parts, open_file, open_folder, walk
+
+Told = dict[Parts, OSError]
+
+
+def walked(root: Path, told: Told | None = None) -> set[str]:
+    def trouble(parts: Parts, error: OSError) -> None:
+        assert told is not None, error
+        told[parts] = error
+
+    return {"/".join(found.parts) for found in walk(str(root), trouble)}
+
+
+def test_every_regular_file_is_found_with_its_identity(share: Path) -> None:
+    (share / "a").write_bytes(b"1")
+    (share / "folder" / "deeper").mkdir(parents=True)
+    (share / "folder" / "b").write_bytes(b"22")
+    (share / "folder" / "deeper" / "c").touch()
+    found = {each.parts: each.identity for each in walk(str(share), lambda *_: None)}
+    assert set(found) == {("a",), ("folder", "b"), ("folder", "deeper", "c")}
+    for parts, identity in found.items():
+        status = share.joinpath(*parts).stat()
+        assert identity == Identity.of(status)
+        assert (identity.inode, identity.size) == (status.st_ino, status.st_size)
+
+
+@pytest.mark.leaves_part_file
+def test_hidden_and_unfinished_files_are_not_shared(share: Path) -> None:
+    for name in (".hidden", "unfinished.pirate-part", ".0123.pirate-part"):
+        (share / name).touch()
+    (share / ".git").mkdir()
+    (share / ".git" / "config").touch()
+    (share / "open").touch()
+    assert walked(share) == {"open"}
+
+
+def test_links_and_special_files_are_not_shared(share: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    (share / "file").touch()
+    (share / "to file").symlink_to("file")
+    (share / "to secret").symlink_to(outside / "secret")
+    (share / "to folder").symlink_to(outside)
+    (share / "to parent").symlink_to("..")
+    (share / "to itself").symlink_to("to itself")
+    (share / "dangling").symlink_to("nowhere")
+    os.mkfifo(share / "fifo")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(share / "socket"))
+        assert walked(share) == {"file"}
+
+
+def test_too_deep_folders_are_left_out(share: Path) -> None:
+    folder = share
+    for number in range(DEEPEST + 5):
+        (folder / f"file {number}").touch()
+        folder /= "d"
+        folder.mkdir()
+    assert len(walked(share)) == DEEPEST
+
+
+def test_a_name_that_is_no_utf_8_is_found_and_opened(share: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (share / name).write_bytes(b"x")
+    assert walked(share) == {name}
+    os.close(open_file(str(share), (name,)))
+
+
+def test_a_root_that_is_gone_is_told(share: Path) -> None:
+    told: Told = {}
+    assert walked(share / "gone", told) == set()
+    assert told[()].errno == errno.ENOENT
+
+
+def test_a_root_may_be_a_symlink_since_the_user_named_it(share: Path, tmp_path: Path) -> None:
+    (share / "file").touch()
+    (tmp_path / "link").symlink_to(share)
+    assert walked(tmp_path / "link") == {"file"}
+
+
+def test_a_folder_that_vanishes_during_the_walk_costs_only_itself(share: Path) -> None:
+    for name in ("a", "b", "c"):
+        (share / name).mkdir()
+        (share / name / "file").touch()
+    told: Told = {}
+    found = set()
+    for each in walk(str(share), told.__setitem__):
+        found.add(each.parts)
+        for name in {"a", "b", "c"} - {each.parts[0]}:  # once the first is found
+            if (share / name).exists() and len(found) == 1:
+                (share / name / "file").unlink()
+                (share / name).rmdir()
+    assert len(found) == 1
+    assert {error.errno for error in told.values()} == {errno.ENOENT}
+    assert len(told) == 2
+
+
+def test_a_folder_that_became_a_symlink_during_the_walk_is_not_followed(
+    share: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").touch()
+    for name in ("a", "b"):
+        (share / name).mkdir()
+        (share / name / "file").touch()
+    told: Told = {}
+    walking = walk(str(share), told.__setitem__)
+    first = next(walking).parts[0]
+    other = share / ("b" if first == "a" else "a")
+    (other / "file").unlink()
+    other.rmdir()
+    other.symlink_to(outside)
+    assert not list(walking)
+    assert {error.errno for error in told.values()} <= {errno.ELOOP, errno.ENOTDIR}
+    assert len(told) == 1
+
+
+def test_a_walk_that_is_broken_off_keeps_nothing_open(share: Path) -> None:
+    (share / "a" / "b").mkdir(parents=True)
+    (share / "a" / "b" / "file").touch()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    walking = walk(str(share), lambda *_: None)
+    next(walking)
+    del walking
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+UNPRIVILEGED = """
+import os, sys
+from pirate.disk.tree import open_file, walk
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+told = []
+found = sorted("/".join(each.parts) for each in walk(sys.argv[1], lambda p, e: told.append(p)))
+for name in found:
+    try:
+        os.close(open_file(sys.argv[1], tuple(name.split("/"))))
+    except PermissionError:
+        told.append(name)
+print(found, told)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_what_may_not_be_read_costs_only_itself(share: Path) -> None:
+    for folder in share.parents:
+        if folder.owner() == "root" and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    (share / "open").touch()
+    (share / "closed").touch(0o000)
+    (share / "locked").mkdir(0o000)
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED, share], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "['closed', 'open'] [('locked',), 'closed']\n"
+
+
+# Opening.
+
+
+def test_a_file_is_opened_by_its_parts(share: Path) -> None:
+    (share / "folder").mkdir()
+    (share / "folder" / "file").write_bytes(b"content")
+    file = open_file(str(share), ("folder", "file"))
+    assert os.read(file, 100) == b"content"
+    os.close(file)
+
+
+@pytest.mark.parametrize(
+    "parts", [("link",), ("to folder", "file"), ("fifo",), ("folder",), ("gone",), ("file", "x")]
+)
+def test_what_is_no_regular_file_below_the_root_is_not_opened(share: Path, parts: Parts) -> None:
+    (share / "file").touch()
+    (share / "folder").mkdir()
+    (share / "folder" / "file").touch()
+    (share / "link").symlink_to("file")
+    (share / "to folder").symlink_to("folder")
+    os.mkfifo(share / "fifo")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(OSError, match=r".+"):
+        open_file(str(share), parts)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_folders_that_lack_are_made(tmp_path: Path) -> None:
+    for _ in range(2):
+        folder = open_folder(str(tmp_path / "new" / "root"), ("a", "b"))
+        assert os.path.samestat(os.fstat(folder), (tmp_path / "new/root/a/b").stat())
+        os.close(folder)
+
+
+@pytest.mark.parametrize("kind", ["file", "symlink"])
+def test_a_folder_is_not_made_through_what_is_none(tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if kind == "file":
+        (tmp_path / "a").touch()
+    else:
+        (tmp_path / "a").symlink_to(outside)
+    with pytest.raises(OSError, match=r".+"):
+        open_folder(str(tmp_path), ("a", "b"))
+    assert not list(outside.iterdir())

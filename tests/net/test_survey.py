@@ -1,0 +1,105 @@
+import time
+from contextlib import closing
+
+import pytest
+from honest import SOON
+
+from pirate.deadline import Deadline
+from pirate.errors import LostError, PeerError, StalledError
+from pirate.model import Address, Peer
+from pirate.net.survey import AT_ONCE, survey
+from pirate.scope import Stop
+
+PEERS = [Peer((Address("127.0.0.1", number),)) for number in range(1, 101)]
+
+
+def port(peer: Peer, _: Deadline, __: Stop) -> int:
+    return peer.addresses[0].port
+
+
+def test_everybody_is_heard_once() -> None:
+    answers = list(survey(PEERS, port, Deadline(SOON), Stop()))
+    assert dict(answers) == {p: p.addresses[0].port for p in PEERS}
+    assert len(answers) == len(PEERS)
+
+
+def test_nobody_to_ask_is_no_answer() -> None:
+    assert list(survey([], port, Deadline(SOON), Stop())) == []
+
+
+def test_the_quickest_comes_first_and_silence_delays_nobody() -> None:
+    def ask(peer: Peer, _: Deadline, stop: Stop) -> int:
+        if peer is PEERS[0]:
+            assert stop.wait(SOON)
+        return 1
+
+    began = time.monotonic()
+    answers = []
+    with closing(survey(PEERS, ask, Deadline(SOON), Stop())) as survey_:
+        for peer, _ in survey_:
+            answers.append(peer)
+            if len(answers) == len(PEERS) - 1:
+                break
+    assert PEERS[0] not in answers
+    assert time.monotonic() - began < 1.0
+
+
+def test_who_has_not_answered_by_the_deadline_is_told_apart() -> None:
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> int:
+        if peer is PEERS[1]:
+            stop.wait(2 * deadline.left)
+            raise LostError("aborted")
+        return 1
+
+    answers = dict(survey(PEERS[:3], ask, Deadline(0.2), Stop()))
+    assert isinstance(answers[PEERS[1]], StalledError)
+    assert answers[PEERS[0]] == answers[PEERS[2]] == 1
+
+
+def test_a_failure_is_an_answer_and_does_not_end_the_survey() -> None:
+    def ask(peer: Peer, _: Deadline, __: Stop) -> int:
+        if peer.addresses[0].port % 2:
+            raise LostError("gone")
+        return 1
+
+    answers = dict(survey(PEERS, ask, Deadline(SOON), Stop()))
+    assert sum(isinstance(answer, PeerError) for answer in answers.values()) == 50
+
+
+def test_more_peers_than_threads_are_asked_one_after_the_other() -> None:
+    asking = 0
+    most = 0
+
+    def ask(_: Peer, __: Deadline, stop: Stop) -> int:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        stop.wait(0.005)
+        asking -= 1
+        return 1
+
+    assert len(list(survey(PEERS, ask, Deadline(SOON), Stop()))) == len(PEERS)
+    assert most <= AT_ONCE
+
+
+def test_a_stop_ends_it_at_once() -> None:
+    stop = Stop()
+
+    def ask(peer: Peer, _: Deadline, inner: Stop) -> int:
+        if peer is PEERS[9]:
+            stop.set()
+        assert inner.wait(SOON)
+        raise LostError("aborted")
+
+    began = time.monotonic()
+    answers = list(survey(PEERS[:10], ask, Deadline(SOON), stop))
+    assert time.monotonic() - began < 1.0
+    assert all(isinstance(answer, LostError) for _, answer in answers)
+
+
+def test_a_defect_is_not_taken_for_silence() -> None:
+    def ask(_: Peer, __: Deadline, ___: Stop) -> int:
+        raise KeyError
+
+    with pytest.raises(ExceptionGroup):
+        list(survey(PEERS[:2], ask, Deadline(SOON), Stop()))

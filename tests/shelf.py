@@ -1,0 +1,38 @@
+"""A library that scans when the test says."""
+
+import os
+from pathlib import Path
+
+from honest import SOON, digest_of
+
+from pirate.library import Library
+from pirate.model import Digest
+from pirate.scope import Stop
+
+
+class Shelf:
+    """A library that scans when the test says, and what it has read and told."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.changes = 0
+        self.folders = folders
+        self.library = Library(
+            tuple(map(str, folders)), rescan=SOON, changed=self._changed, threads=2
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def put(self, name: str, content: bytes) -> Digest:
+        path = self.folders[0] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return digest_of(content)
+
+    def scan(self) -> dict[Digest, tuple[str, ...]]:
+        self.library.scan(Stop())
+        return {entry.digest: entry.names for entry in self.library.catalog}
+
+    def content(self, digest: Digest) -> bytes:
+        with self.library.open(digest) as source:
+            return os.pread(source.file, source.size + 1, 0)

@@ -1,0 +1,225 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from honest import digest_of, some_bytes
+from shelf import Shelf
+
+from pirate import library as library_module
+from pirate.disk import hashing
+from pirate.disk.hashing import Hashed, Job
+from pirate.scope import Stop
+from pirate.wire.fields import NAME_LIMIT
+
+OLD = 10**18  # a time in ns, long ago, that a file is given so that it is no longer young
+
+
+@pytest.fixture(name="shelf")
+def _shelf(share: Path) -> Shelf:
+    return Shelf(share)
+
+
+@pytest.fixture(name="read")
+def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the name of every file that is read."""
+    names: list[str] = []
+    real = hashing.hash_one
+
+    def noted(job: Job, stop: Stop) -> Hashed | None:
+        names.append("/".join(job.parts))
+        hashed = real(job, stop)
+        # Files that tests write are always young; here they count as old.
+        return hashed and hashed._replace(settled=True)
+
+    monkeypatch.setattr(hashing, "hash_one", noted)
+    return names
+
+
+def test_every_file_is_listed_by_its_digest_in_order(shelf: Shelf) -> None:
+    digests = {shelf.put(f"folder/{n}", some_bytes(n * 100, n)): (f"folder/{n}",) for n in range(9)}
+    assert shelf.scan() == digests
+    catalog = shelf.library.catalog
+    assert [entry.digest for entry in catalog] == sorted(digests)
+    assert catalog.size == sum(n * 100 for n in range(9))
+    for digest in digests:
+        assert digest_of(shelf.content(digest)) == digest
+        assert shelf.library.entry(digest).digest == digest
+
+
+def test_a_file_that_lies_there_twice_is_listed_once_with_both_names(shelf: Shelf) -> None:
+    digest = shelf.put("b/second", b"same")
+    shelf.put("a/first", b"same")
+    assert shelf.scan() == {digest: ("a/first", "b/second")}
+    assert shelf.library.catalog.size == 4
+
+
+def test_several_folders_are_one_library(share: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (share / "same").write_bytes(b"1")
+    (other / "same").write_bytes(b"2")
+    (other / "twin").write_bytes(b"1")
+    shelf = Shelf(share, other)
+    assert shelf.scan() == {digest_of(b"1"): ("same", "twin"), digest_of(b"2"): ("same",)}
+
+
+def test_an_empty_folder_is_an_empty_catalog_with_a_revision(shelf: Shelf) -> None:
+    assert shelf.scan() == {}
+    assert shelf.library.catalog.revision > 0
+    assert shelf.library.scanned.is_set()
+
+
+def test_the_revision_changes_only_with_the_entries(shelf: Shelf) -> None:
+    shelf.put("a", b"1")
+    revisions = []
+    for change in (
+        lambda: None,
+        lambda: None,
+        lambda: shelf.put("b", b"2"),
+        lambda: os.utime(shelf.folders[0] / "b"),
+        lambda: (shelf.folders[0] / "b").rename(shelf.folders[0] / "c"),
+        (shelf.folders[0] / "c").unlink,
+    ):
+        change()
+        shelf.scan()
+        revisions.append(shelf.library.catalog.revision)
+    assert revisions[0] == revisions[1]
+    assert revisions[2] == revisions[3]
+    assert len(set(revisions)) == 4
+    assert shelf.changes == 4
+
+
+def test_a_rescan_reads_only_what_has_changed(shelf: Shelf, read: list[str]) -> None:
+    for name in ("a", "b", "c"):
+        shelf.put(name, name.encode())
+    shelf.scan()
+    assert sorted(read) == ["a", "b", "c"]
+    read.clear()
+    shelf.scan()
+    assert read == []
+    shelf.put("b", b"changed")
+    shelf.put("d", b"new")
+    shelf.scan()
+    assert sorted(read) == ["b", "d"]
+
+
+def test_a_young_file_is_read_again(shelf: Shelf) -> None:
+    digest = shelf.put("a", b"1")
+    shelf.scan()
+    before = (shelf.folders[0] / "a").stat()
+    known = shelf.library._known
+    [(place, hashed)] = known.items()
+    known[place] = hashed._replace(digest=digest_of(b"0"), settled=False)
+    assert shelf.scan() == {digest: ("a",)}
+    assert (shelf.folders[0] / "a").stat() == before
+
+
+def test_a_young_file_stays_listed_while_it_is_read_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young = shelf.put("young", b"1")
+    shelf.scan()
+    shelf.put("larger, so first", b"22")
+    shelf.library._threads = 1
+    monkeypatch.setattr(library_module, "PUBLISH_SECONDS", -1.0)
+    monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
+    listed: list[bool] = []
+    real = shelf.library._publish
+
+    def noting() -> None:
+        real()
+        listed.append(any(entry.digest == young for entry in shelf.library.catalog))
+
+    monkeypatch.setattr(shelf.library, "_publish", noting)
+    shelf.scan()
+    assert len(listed) == 3
+    assert all(listed)
+
+
+def test_what_is_ready_is_published_while_the_first_scan_goes_on(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "PUBLISH_SECONDS", -1.0)
+    monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
+    for name in ("a", "b", "c"):
+        shelf.put(name, name.encode())
+    shelf.scan()
+    assert shelf.changes == 3
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def linked(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("trouble", [gone, linked, replaced])
+def test_a_file_that_cannot_be_read_any_more_costs_only_itself(
+    shelf: Shelf,
+    trouble: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept, lost = shelf.put("kept", b"1"), shelf.put("lost", b"2")
+    assert shelf.scan().keys() == {kept, lost}
+    real = hashing.hash_one
+
+    def late(job: Job, stop: Stop) -> Hashed | None:
+        if job.parts == ("lost",):
+            trouble(shelf.folders[0] / "lost")
+        return real(job, stop)
+
+    monkeypatch.setattr(hashing, "hash_one", late)
+    assert shelf.scan().keys() == {kept}
+    assert caplog.text.count("not shared") == 1
+    assert "lost" in caplog.text
+
+
+def test_trouble_is_told_once_and_again_only_if_it_comes_back(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shelf.folders[0]
+    folder.rmdir()
+    for _ in range(3):
+        assert shelf.scan() == {}
+    assert caplog.text.count("not shared") == 1
+    folder.mkdir()
+    shelf.scan()
+    folder.rmdir()
+    shelf.scan()
+    assert caplog.text.count("not shared") == 2
+
+
+# Names.
+
+
+def test_a_name_that_is_no_utf_8_is_listed_legibly(shelf: Shelf) -> None:
+    shelf.put(os.fsdecode(b"caf\xe9"), b"1")
+    assert list(shelf.scan().values()) == [("caf\ufffd",)]
+
+
+def test_a_path_that_is_too_long_loses_its_folders(shelf: Shelf) -> None:
+    name = os.fsdecode(b"\xff" * 255)
+    deep = "/".join(["d" * 200] * 5) + "/short"
+    shelf.put(name, b"1")
+    shelf.put(deep, b"2")
+    assert len(deep) < NAME_LIMIT
+    shelf.put("/".join(["d" * 200] * 6) + "/short", b"3")
+    names = {names[0] for names in shelf.scan().values()}
+    assert names == {"\ufffd" * 255, deep, "short"}
+
+
+def test_a_file_with_very_many_names_is_listed_with_some(shelf: Shelf) -> None:
+    for number in range(40):
+        shelf.put(f"{number:02}", b"same")
+    [names] = shelf.scan().values()
+    assert names == tuple(f"{number:02}" for number in range(16))

@@ -1,0 +1,127 @@
+"""Whole nodes in one process: static peers, a get, and the end."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from fake import client
+from fetch.rig import Watcher
+from honest import NEVER, SOON, digest_of, some_bytes
+
+from pirate.config import Settings, load
+from pirate.errors import BindError, NoNetworkError, UsageError
+from pirate.fetch.download import Terms
+from pirate.fetch.get import Getter
+from pirate.fetch.target import IfExists, Target
+from pirate.model import PeerId
+from pirate.node import Network, Node
+from pirate.registry.memory import MemoryNetwork, MemoryRegistry
+from pirate.roster import Roster
+from pirate.scope import Scope, Stop
+
+CONTENT = some_bytes(500_000)
+DIGEST = digest_of(CONTENT)
+
+
+def settings(**flags: object) -> Settings:
+    defaults = {"listen": "127.0.0.1:0", "drain": "1s", "discovery": "static"}
+    return load({**defaults, **flags}, {}, os.devnull)
+
+
+@contextmanager
+def running(folder: Path, **flags: object) -> Iterator[Node]:
+    folder.mkdir(exist_ok=True)
+    node = Node(settings(**flags), (str(folder),))
+    with Scope() as scope:
+        node.start(scope)
+        assert node.wait_until_ready(scope.stop)
+        yield node
+
+
+def test_a_file_goes_from_one_node_to_whoever_names_it_as_a_peer(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(CONTENT)
+    with (
+        running(tmp_path / "a", name="a") as a,
+        running(tmp_path / "b", name="b") as b,
+        Network(settings(peers=[str(a.listen), str(b.listen)])) as network,
+        Target(str(tmp_path / "c"), (), None, IfExists.FAIL) as target,
+    ):
+        terms = Terms(network.dialer, Watcher(), NEVER, Stop())
+        _, received = Getter(network.peers, terms).to_target(DIGEST, target)
+    assert (tmp_path / "c" / "file").read_bytes() == CONTENT
+    assert {peer.name: count for peer, count in received.sources.items()} == {"a": len(CONTENT)}
+
+
+def test_nodes_find_each_other_in_a_registry_without_themselves(tmp_path: Path) -> None:
+    memory = MemoryNetwork()
+    with running(tmp_path / "a", name="a") as a, running(tmp_path / "b", name="b") as b:
+        for node in (a, b):
+            MemoryRegistry(memory).announce(node.announcement(), NEVER)
+        roster = Roster(MemoryRegistry(memory), me=a.hello.peer)
+        [peer] = roster.refresh(NEVER).peers
+        assert (peer.id, peer.name, peer.addresses) == (b.hello.peer, "b", (b.listen,))
+
+
+def test_an_announcement_tells_what_is_shared_now(tmp_path: Path) -> None:
+    with running(tmp_path / "a", name="a", rescan="1h") as node:
+        before = node.announcement()
+        assert (before.files, before.size, before.name) == (0, 0, "a")
+        (tmp_path / "a" / "file").write_bytes(CONTENT)
+        node.library.rescan()
+        end = time.monotonic() + SOON
+        while not (after := node.announcement()).files and time.monotonic() < end:
+            Stop().wait(0.01)
+        assert (after.files, after.size) == (1, len(CONTENT))
+        assert after.revision != before.revision
+        assert isinstance(after.id, PeerId)
+        assert after.addresses == (node.listen,)
+
+
+def test_a_node_with_guests_ends_at_once(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        with running(tmp_path / "a") as node:
+            for introduced in (True, False):
+                line = stack.enter_context(client(node.listen, introduced=introduced))
+            line.frame()
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.0
+
+
+def test_a_stop_before_the_first_scan_is_done_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    node = Node(settings(), (str(tmp_path / "a"),))
+    stop = Stop()
+    stop.set()
+    assert not node.wait_until_ready(stop)
+    with Scope(stop) as scope:
+        node.start(scope)
+
+
+def test_an_address_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BindError, match="in use"):
+            Node(settings(listen=f"127.0.0.1:{port}"), (str(tmp_path),))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:0", "no.such.host.invalid:0"])
+def test_an_address_that_is_not_ours_is_told(tmp_path: Path, address: str) -> None:
+    with pytest.raises(BindError):
+        Node(settings(listen=address), (str(tmp_path),))
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gone"):
+        Node(settings(), (str(tmp_path / "gone"),))
+
+
+def test_what_can_be_said_of_nobody_is_told_apart() -> None:
+    with Network(settings()) as network, pytest.raises(NoNetworkError, match="named"):
+        network.peers()
+    with Network(settings(peers=["127.0.0.1:1"])) as network:
+        assert [str(peer) for peer in network.peers()] == ["127.0.0.1:1"]
