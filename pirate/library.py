@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pirate.chain import Chain
 from pirate.deadline import Clock
 from pirate.disk.hashing import Hashed, Job, hash_all
 from pirate.disk.tree import Identity, Parts, open_file, walk
@@ -41,6 +42,7 @@ class Snapshot:
     catalog: Catalog = field(default_factory=Catalog)
     places: Mapping[Digest, tuple[tuple[Place, Identity], ...]] = field(default_factory=dict)
     entries: Mapping[Digest, Entry] = field(default_factory=dict)
+    states: Mapping[Digest, bytes] = field(default_factory=dict)
 
 
 class Source:
@@ -96,6 +98,15 @@ class Library:
             return self._snapshot.entries[digest]
         except KeyError:
             raise NotFoundError("not shared here") from None
+
+    def chain(self, digest: Digest) -> Chain | None:
+        """The chain of a digest, if there is one; NotFoundError if we do not share it."""
+        snapshot = self._snapshot
+        size = self.entry(digest).size
+        try:
+            return Chain(digest, size, snapshot.states.get(digest, b""))
+        except ValueError:  # hashed where no chain could be had
+            return None
 
     @contextmanager
     def open(self, digest: Digest) -> Iterator[Source]:
@@ -191,8 +202,11 @@ class Library:
     def _publish(self) -> None:
         """Make a snapshot of what is known. The revision changes only if the entries do."""
         places: dict[Digest, list[tuple[Place, Identity]]] = {}
+        states: dict[Digest, bytes] = {}
         for place, hashed in self._known.items():
             places.setdefault(hashed.digest, []).append((place, hashed.identity))
+            if hashed.states:
+                states[hashed.digest] = hashed.states
         entries = tuple(
             Entry(digest, places[digest][0][1].size, _names(places[digest]))
             for digest in sorted(places)
@@ -204,6 +218,7 @@ class Library:
             catalog,
             {digest: tuple(several) for digest, several in places.items()},
             {entry.digest: entry for entry in entries},
+            states,
         )
         if catalog is not before:
             self._changed()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pirate.chain import LEAST_SEGMENT, segment_size
+from pirate.disk import sha1
 from pirate.disk.tree import Identity, open_file
 from pirate.model import Digest
 from pirate.scope import Scope, Stop
@@ -37,21 +39,43 @@ class Hashed(NamedTuple):
     """
 
     digest: Digest
+    states: bytes  # of its chain, none if it has one segment or chains cannot be had here
     identity: Identity
     settled: bool
 
 
 def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
     """The SHA-1 of an open file from its start; None if stopped meanwhile."""
-    sha1 = hashlib.sha1(usedforsecurity=False)
+    hashed = hashlib.sha1(usedforsecurity=False)
     buffer = memoryview(bytearray(READ_BYTES))
     offset = 0
     while count := os.preadv(file, [buffer], offset):
-        sha1.update(buffer[:count])
+        hashed.update(buffer[:count])
         offset += count
         if stop and stop.is_set:
             return None
-    return Digest(sha1.digest())
+    return Digest(hashed.digest())
+
+
+def chain_of(file: int, size: int, stop: Stop) -> tuple[Digest | None, bytes]:
+    """Digest and states of the first ``size`` bytes, in one read; no digest if stopped."""
+    hashed = sha1.Sha1()
+    segment = segment_size(size)
+    states = bytearray()
+    buffer = memoryview(bytearray(READ_BYTES))
+    offset = 0
+    while count := os.preadv(file, [buffer[: size - offset]], offset):
+        at = 0
+        while at < count:
+            step = min(count - at, segment - (offset + at) % segment)
+            hashed.update(buffer[at : at + step])
+            at += step
+            if (offset + at) % segment == 0 and offset + at < size:
+                states += hashed.state()
+        offset += count
+        if stop.is_set:
+            return None, b""
+    return Digest(hashed.digest()), bytes(states)
 
 
 def hash_one(job: Job, stop: Stop) -> Hashed | None:
@@ -60,13 +84,16 @@ def hash_one(job: Job, stop: Stop) -> Hashed | None:
     started = time.time_ns()
     try:
         before = Identity.of(os.fstat(file))
-        digest = digest_of(file, stop)
+        if before.size > LEAST_SEGMENT and sha1.available():
+            digest, states = chain_of(file, before.size, stop)
+        else:
+            digest, states = digest_of(file, stop), b""
         after = Identity.of(os.fstat(file))
     finally:
         os.close(file)
     if digest is None or before != after:
         return None
-    return Hashed(digest, after, settled=after.ctime < started - YOUNG_NS)
+    return Hashed(digest, states, after, settled=after.ctime < started - YOUNG_NS)
 
 
 Outcome = tuple[Job, Hashed | OSError | None]
