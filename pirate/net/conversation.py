@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Self
 
+from pirate.chain import STATE_SIZE, Chain, segments
 from pirate.deadline import Deadline, Pace
 from pirate.errors import ProtocolError, StalledError
 from pirate.model import Digest, Entry
@@ -46,14 +47,36 @@ class Conversation:
         channel.send(hello.frame(0))
         return cls(channel, theirs)
 
-    def stat(self, digest: Digest, deadline: Deadline) -> Entry:
-        """The peer's entry for ``digest``; RefusedError "not_found" if it has none."""
+    def stat(self, digest: Digest, deadline: Deadline) -> tuple[Entry, Digest]:
+        """The peer's entry for ``digest``, and the name of the chain that it offers.
+
+        The name is NO_CHAIN if it offers none. RefusedError "not_found" if it has no entry.
+        """
         self._send(messages.Stat(digest))
         match self._receive(deadline)[0]:
-            case messages.Entry(entry=entry) if entry.digest == digest:
-                return entry
+            case messages.Entry(entry, chain) if entry.digest == digest:
+                return entry, chain
             case _:
                 raise ProtocolError("an ENTRY for another digest")
+
+    def chain(self, entry: Entry, deadline: Deadline) -> Chain:
+        """The chain of an entry, as the peer claims it."""
+        count = segments(entry.size) - 1
+        if count == 0:
+            return Chain(entry.digest, entry.size, b"")
+        self._send(messages.Chain(entry.digest, 0, count))
+        states = bytearray()
+        while True:
+            answer, ended = self._receive(deadline)
+            if not isinstance(answer, messages.Links):
+                raise ProtocolError("CHAIN is answered by LINKS")
+            states += b"".join(answer.states)
+            if ended or len(states) > count * STATE_SIZE:
+                break
+        try:
+            return Chain(entry.digest, entry.size, bytes(states))
+        except ValueError as error:
+            raise ProtocolError(f"LINKS do not fit the file: {error}") from error
 
     def list(self, known: int, after: Digest, limit: int, deadline: Deadline) -> Page:
         """At most ``limit`` entries above ``after``, or none if ``known`` is still current."""
@@ -111,7 +134,9 @@ class Conversation:
     def _send(self, message: messages.Request) -> None:
         self.channel.send(self._session.ask(message))
 
-    def _receive(self, deadline: Deadline) -> tuple[messages.Entries | messages.Entry, bool]:
+    def _receive(
+        self, deadline: Deadline
+    ) -> tuple[messages.Entries | messages.Entry | messages.Links, bool]:
         """The next frame's message, and whether it ends its answer."""
         while True:
             header, body = self.channel.receive(deadline)

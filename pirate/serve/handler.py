@@ -1,18 +1,29 @@
 """A request to its answer."""
 
+import contextlib
+import select
+import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from pirate.chain import NO_CHAIN
 from pirate.errors import NotFoundError, PirateError, StaleError
 from pirate.library import Library
-from pirate.model import Entry
+from pirate.model import Digest, Entry
 from pirate.net.channel import Channel
+from pirate.net.reception import BUSY_RETRY_MS
+from pirate.throttle import Throttle
 from pirate.wire import messages
+from pirate.wire.fields import STATES_LIMIT
 from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, Header, Kind
 from pirate.wire.messages import ErrorCode
 
 REASON_CHARACTERS = 60  # at most 4 bytes each: fits the 255 of ERROR
+
+# Under a limit on speed nobody gets less, in bytes a second: 64 KiB in 10 s are a stall
+# (PROTOCOL.md, "Deadlines").
+LEAST_SHARE = 8 * 1024
 
 # The fields of ENTRIES before its entries.
 _ENTRIES_OVERHEAD = 3 * 8 + 2
@@ -21,8 +32,11 @@ _ENTRIES_OVERHEAD = 3 * 8 + 2
 class Handler:
     """Answers requests from a library; used by many workers at once."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, throttle: Throttle | None = None) -> None:
+        """``throttle`` is for the bytes of all files together."""
         self._library = library
+        self._throttle = throttle
+        self._turns = threading.Semaphore(int(throttle.rate / LEAST_SHARE)) if throttle else None
 
     def answer(self, channel: Channel, number: int, request: messages.Request) -> None:
         """Send the whole answer to request ``number``. PeerError: the connection has to end."""
@@ -32,16 +46,21 @@ class Handler:
                     self._list(channel, number, request)
                 case messages.Stat():
                     entry = self._library.entry(request.digest)
-                    channel.send(messages.Entry(entry).frame(number))
+                    chain = self._library.chain(request.digest)
+                    name = chain.name if chain else NO_CHAIN
+                    channel.send(messages.Entry(entry, name).frame(number))
                 case messages.Read():
                     self._read(channel, number, request)
+                case messages.Chain():
+                    self._chain(channel, number, request)
                 case _:
                     assert_never(request)
         except PirateError as error:
             code = _CODES.get(type(error))
             if code is None:
                 raise
-            channel.send(messages.Error(code, 0, str(error)[:REASON_CHARACTERS]).frame(number))
+            retry = BUSY_RETRY_MS if code is ErrorCode.BUSY else 0
+            channel.send(messages.Error(code, retry, str(error)[:REASON_CHARACTERS]).frame(number))
 
     def _list(self, channel: Channel, number: int, request: messages.List) -> None:
         catalog = self._library.catalog
@@ -54,19 +73,68 @@ class Handler:
             message = messages.Entries(catalog.revision, len(catalog), catalog.size, page)
             channel.send(message.frame(number, end=page is pages[-1]))
 
+    def _chain(self, channel: Channel, number: int, request: messages.Chain) -> None:
+        chain = self._library.chain(request.digest)
+        if chain is None:
+            raise NotFoundError("no chain of it is known here")
+        first, end = request.first, request.first + request.count
+        if end >= chain.count:
+            raise _RangeError(f"the chain has {chain.count - 1} states")
+        while True:
+            stop = min(end, first + STATES_LIMIT)
+            states = tuple(Digest(chain.link(index).after) for index in range(first, stop))
+            channel.send(messages.Links(states).frame(number, end=stop == end))
+            if stop == end:
+                return
+            first = stop
+
     def _read(self, channel: Channel, number: int, request: messages.Read) -> None:
-        with self._library.open(request.digest) as source:
+        throttle, line = self._throttle, _Line(channel)
+        frame = throttle.piece if throttle else DATA_LIMIT
+        with self._turn(), self._library.open(request.digest) as source:
             offset, end = request.offset, request.offset + request.length
             if end > source.size:
                 raise _RangeError(f"the file has {source.size} bytes")
             while True:
-                count = min(DATA_LIMIT, end - offset)
+                count = min(frame, end - offset)
+                if throttle:
+                    throttle.spend(count, line)
                 source.check()
                 channel.send(Header(Kind.DATA, offset + count == end, number, count).encode())
                 channel.send_file(source.file, offset, count)
                 offset += count
                 if offset == end:
                     return
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While a file is sent: no more at once than the limit on speed keeps from stalling."""
+        if self._turns is None:
+            yield
+            return
+        if not self._turns.acquire(blocking=False):
+            raise _BusyError("more would be too slow for all")
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+class _Line:
+    """A guest's connection, to be waited on."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def wait(self, seconds: float) -> None:
+        """Sleep so long, or until the connection is no more: what is sent then fails."""
+        gone = select.poll()
+        gone.register(self._channel.sock, 0)  # errors and a hang-up are reported all the same
+        gone.poll(1000 * seconds)
+
+
+class _BusyError(PirateError):
+    """Come back later."""
 
 
 class _RangeError(PirateError):
@@ -77,6 +145,7 @@ _CODES = {
     NotFoundError: ErrorCode.NOT_FOUND,
     StaleError: ErrorCode.STALE,
     _RangeError: ErrorCode.RANGE,
+    _BusyError: ErrorCode.BUSY,
 }
 
 

@@ -189,6 +189,9 @@ peer_id = Annotated[PeerId, Fixed(PeerId)]
 text_64 = Annotated[str, Text(64)]
 text_255 = Annotated[str, Text(255)]
 entry = Annotated[Entry, EntryCodec()]
+# As many as fit one frame of 64 KiB.
+STATES_LIMIT = 3276
+states = Annotated[tuple[Digest, ...], Many(Fixed(Digest), STATES_LIMIT)]
 entries = Annotated[tuple[Entry, ...], Many(EntryCodec(), 0xFFFF)]
 
 

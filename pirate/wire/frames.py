@@ -36,6 +36,8 @@ class Kind(enum.IntEnum):
     ENTRY = 0x13
     READ = 0x14
     DATA = 0x15
+    CHAIN = 0x16
+    LINKS = 0x17
 
 
 # The largest body in bytes, checked before a body is read or anything is allocated.
@@ -48,6 +50,8 @@ LIMITS: dict[int, int] = {
     Kind.ENTRY: CONTROL_LIMIT,
     Kind.READ: 64,
     Kind.DATA: DATA_LIMIT,
+    Kind.CHAIN: 64,
+    Kind.LINKS: CONTROL_LIMIT,
 }
 
 MAY_BE_SKIPPED = 0x80

@@ -16,6 +16,7 @@ from pirate.wire.fields import (
     layout,
     peer_id,
     sha1,
+    states,
     text_64,
     text_255,
     u16,
@@ -130,10 +131,11 @@ class Stat(Message):
 
 @dataclass(frozen=True, slots=True)
 class Entry(Message):
-    """I hold this file."""
+    """I hold this file. ``chain`` is its chain's name, or zeros if I offer none."""
 
     KIND = Kind.ENTRY
     entry: entry
+    chain: sha1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,35 @@ class Read(Message):
     length: u32
 
 
-Request = List | Stat | Read
-Answer = Entries | Entry | Error
+@dataclass(frozen=True, slots=True)
+class Chain(Message):
+    """Send me ``count`` states of the chain of ``digest`` from number ``first``; LINKS answers.
+
+    State 0 is the chaining value behind the first segment; there are as many as segments,
+    less one.
+    """
+
+    KIND = Kind.CHAIN
+    digest: sha1
+    first: u32
+    count: u32
+
+
+@dataclass(frozen=True, slots=True)
+class Links(Message):
+    """Some states of a chain, in their order."""
+
+    KIND = Kind.LINKS
+    states: states
+
+
+Request = List | Stat | Read | Chain
+Answer = Entries | Entry | Links | Error
 
 # Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
 MESSAGES: dict[int, type[Message]] = {
-    message.KIND: message for message in (Hello, Error, List, Entries, Stat, Entry, Read)
+    message.KIND: message
+    for message in (Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links)
 }
 
 

@@ -11,11 +11,13 @@ from pirate.wire.frames import LIMITS, MAY_BE_SKIPPED, Header, Kind
 from pirate.wire.messages import (
     NEWEST_VERSION,
     OLDEST_VERSION,
+    Chain,
     Entries,
     Entry,
     Error,
     ErrorCode,
     Hello,
+    Links,
     List,
     Read,
     Request,
@@ -23,11 +25,12 @@ from pirate.wire.messages import (
     decode,
 )
 
-# What answers what. ENTRIES and DATA may take several frames, END on the last.
+# What answers what. ENTRIES, LINKS and DATA may take several frames, END on the last.
 ANSWERS: dict[int, Kind] = {
     Kind.LIST: Kind.ENTRIES,
     Kind.STAT: Kind.ENTRY,
     Kind.READ: Kind.DATA,
+    Kind.CHAIN: Kind.LINKS,
 }
 _SINGLE = {Kind.ENTRY, Kind.ERROR}
 
@@ -126,14 +129,16 @@ class ClientSession:
         return True
 
     @staticmethod
-    def message(header: Header, body: bytes) -> Entries | Entry:
+    def message(header: Header, body: bytes) -> Entries | Entry | Links:
         """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
         match decode(header, body):
             case Error(code, retry_after_ms, reason):
                 raise refusal(code, retry_after_ms, reason)
             case Entries(entries=()) if not header.end:
                 raise ProtocolError("an empty ENTRIES frame that is not the last")
-            case Entries() | Entry() as answer:
+            case Links(states=()) if not header.end:
+                raise ProtocolError("an empty LINKS frame that is not the last")
+            case Entries() | Entry() | Links() as answer:
                 return answer
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no answer")
@@ -182,7 +187,7 @@ class ServerSession:
             case Hello() as hello if self.hello is None:
                 self.hello = hello
                 return hello
-            case (List() | Stat() | Read()) as request:
+            case (List() | Stat() | Read() | Chain()) as request:
                 return request
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")

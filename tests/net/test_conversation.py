@@ -8,6 +8,7 @@ from evil import Babbler, Holder, busy, ghost, http, mute, old
 from fake import Behaviour, Fake, Line
 from honest import NEVER, Honest, dialer, digest_of, hello, some_bytes
 
+from pirate.chain import NO_CHAIN
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, ProtocolError, RefusedError, StalledError
 from pirate.model import Digest, Entry
@@ -110,7 +111,7 @@ def entries(number: int, *digests: Digest, end: bool = True) -> bytes:
     return messages.Entries(7, 9, 9, listed).frame(number, end=end)
 
 
-ENTRY = messages.Entry(Entry(DIGEST, 1, ("name",)))
+ENTRY = messages.Entry(Entry(DIGEST, 1, ("name",)), NO_CHAIN)
 Question = Callable[[Conversation], object]
 
 
@@ -135,7 +136,7 @@ LOW, HIGH = Digest(b"\1" * 20), Digest(b"\2" * 20)
     [
         (stat, [ENTRY.frame(2)]),
         (stat, [ENTRY.frame(1, end=False)]),
-        (stat, [messages.Entry(Entry(FIRST, 1, ("name",))).frame(1)]),
+        (stat, [messages.Entry(Entry(FIRST, 1, ("name",)), NO_CHAIN).frame(1)]),
         (stat, [data(1, 0)]),
         (stat, [entries(1)]),
         (stat, [Header(0x7F, True, 1, 0).encode()]),
@@ -163,7 +164,9 @@ def test_an_answer_that_breaks_the_protocol_is_refused(
 
 
 def test_what_nobody_asked_for_is_refused_with_the_next_answer() -> None:
-    frames = [messages.Entry(Entry(DIGEST, 1, ("name",))).frame(number) for number in (1, 9)]
+    frames = [
+        messages.Entry(Entry(DIGEST, 1, ("name",)), NO_CHAIN).frame(number) for number in (1, 9)
+    ]
     with talking(answering(*frames)) as conversation:
         conversation.stat(DIGEST, NEVER)
         with pytest.raises(ProtocolError):

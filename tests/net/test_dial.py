@@ -46,7 +46,7 @@ def closed_port() -> Address:
 
 def stat(dial: Dialer, peer: Peer, digest: Digest = DIGEST, stop: Stop | None = None) -> int:
     with dial.talk(peer, NEVER, stop or Stop()) as conversation:
-        return conversation.stat(digest, NEVER).size
+        return conversation.stat(digest, NEVER)[0].size
 
 
 def read(dial: Dialer, peer: Peer, stop: Stop) -> int:

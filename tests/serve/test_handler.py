@@ -9,6 +9,7 @@ from fake import GoneError, Line, client
 from fetch.rig import Rig
 from honest import SOON, Honest, digest_of, some_bytes
 
+from pirate.chain import Chain
 from pirate.errors import PirateError
 from pirate.model import Digest, Entry
 from pirate.scope import Scope
@@ -58,7 +59,7 @@ def entries(line: Line, request: messages.List) -> tuple[list[Entry], int]:
 def test_a_file_that_is_shared_is_described(honest: Honest, line: Line) -> None:
     digest = honest.put("folder/file", b"content")
     entry = answer(line, messages.Stat(digest))
-    assert entry == messages.Entry(Entry(digest, 7, ("folder/file",)))
+    assert entry == messages.Entry(Entry(digest, 7, ("folder/file",)), Chain(digest, 7, b"").name)
 
 
 def test_a_long_catalog_takes_frames_that_each_fit_and_comes_in_order(

@@ -8,8 +8,19 @@ from strategies import any_message, strategy_for
 from pirate.errors import ProtocolError
 from pirate.model import Digest
 from pirate.model import Entry as File
+from pirate.wire.fields import STATES_LIMIT
 from pirate.wire.frames import HEADER_SIZE, LIMITS, Header, Kind
-from pirate.wire.messages import MESSAGES, Entries, Entry, ErrorCode, Message, Read, Stat, decode
+from pirate.wire.messages import (
+    MESSAGES,
+    Entries,
+    Entry,
+    ErrorCode,
+    Links,
+    Message,
+    Read,
+    Stat,
+    decode,
+)
 
 DIGEST = Digest(bytes(range(20)))
 PAGE = Entries(1, 2, 3, (File(DIGEST, 4, ("a", "b")),))
@@ -68,7 +79,7 @@ def test_a_body_that_is_cut_anywhere_is_refused() -> None:
             Entries.decode(body[:length])
 
 
-@pytest.mark.parametrize("kind", [0x00, Kind.DATA, 0x16, 0x80])
+@pytest.mark.parametrize("kind", [0x00, Kind.DATA, 0x18, 0x80])
 def test_a_kind_that_is_no_message_is_refused(kind: int) -> None:
     with pytest.raises(ProtocolError, match="no message that we know"):
         decode(Header(kind, end=True, request=1, length=0), b"")
@@ -76,7 +87,7 @@ def test_a_kind_that_is_no_message_is_refused(kind: int) -> None:
 
 def test_a_message_above_the_limit_of_its_kind_is_not_sent() -> None:
     file = File(DIGEST, 1, ("x" * 1024,) * 16)
-    assert len(Entry(file).frame(1)) < LIMITS[Kind.ENTRY]
+    assert len(Entry(file, DIGEST).frame(1)) < LIMITS[Kind.ENTRY]
     with pytest.raises(ValueError, match="ENTRIES of"):
         Entries(1, 4, 4, (file,) * 4).frame(1)
 
@@ -90,19 +101,32 @@ def test_the_codes_of_errors_are_numbered_without_a_gap() -> None:
     assert [*ErrorCode] == [*range(1, len(ErrorCode) + 1)]
 
 
+def test_states_fill_a_frame_and_no_more() -> None:
+    most = (DIGEST,) * STATES_LIMIT
+    assert LIMITS[Kind.LINKS] - 20 < len(Links(most).encode()) <= LIMITS[Kind.LINKS]
+    with pytest.raises(ValueError, match="3277 items"):
+        Links((*most, DIGEST)).frame(1)
+    with pytest.raises(ProtocolError, match="3277 items"):
+        Links.decode((STATES_LIMIT + 1).to_bytes(2) + DIGEST * (STATES_LIMIT + 1))
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("message", "body"),
     [
-        b"\0" * 24 + b"\xff\xff" + b"\0" * 8,  # 65,535 entries, it says
-        b"\0" * 24 + b"\x07\xff" + (DIGEST + b"\0" * 8 + b"\0\1\0\0") * 2047,  # and here they are
+        (Entries, b"\0" * 24 + b"\xff\xff" + b"\0" * 8),  # 65,535 entries, it says
+        (Entries, b"\0" * 24 + b"\x07\xff" + (DIGEST + b"\0" * 8 + b"\0\1\0\0") * 2047),
+        (Links, b"\x0c\xcc" + DIGEST),  # 3,276 states, it says
+        (Links, b"\x0c\xcc" + DIGEST * 3276),
     ],
-    ids=["claims", "packed"],
+    ids=["claims", "packed", "states claimed", "states packed"],
 )
-def test_decoding_allocates_in_proportion_to_what_has_come(body: bytes) -> None:
-    assert len(body) <= LIMITS[Kind.ENTRIES]
+def test_decoding_allocates_in_proportion_to_what_has_come(
+    message: type[Message], body: bytes
+) -> None:
+    assert len(body) <= LIMITS[message.KIND]
     tracemalloc.start()
     try:
-        Entries.decode(body)
+        message.decode(body)
     except ProtocolError:
         pass
     finally:

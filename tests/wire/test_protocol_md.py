@@ -4,6 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from pirate.chain import (
+    INITIAL,
+    MIB,
+    MOST_BYTES,
+    MOST_LINKS,
+    MOST_SEGMENT,
+    NO_CHAIN,
+    SEGMENTS,
+    Chain,
+    segment_size,
+)
 from pirate.net.channel import LEAST_PROGRESS
 from pirate.net.conversation import HELLO_SECONDS
 from pirate.net.reception import Limits
@@ -87,6 +98,23 @@ def test_the_errors_are_those_of_the_code() -> None:
     assert [(int(row[0]), row[1]) for row in table("Errors")] == [
         (code.value, code.name) for code in ErrorCode
     ]
+
+
+def test_files_are_cut_as_the_table_says() -> None:
+    rows = [(int(size), int(segment)) for size, segment in table("States")]
+    assert [segment_size(size) for size, _ in rows] == [segment for _, segment in rows]
+    assert [segment_size(size + 1) for size, _ in rows[:-1]] == [segment for _, segment in rows[1:]]
+    assert segment_size(0) == rows[0][1]
+    assert rows[-1][0] == MOST_BYTES
+
+
+def test_the_numbers_of_the_chain_are_those_of_the_code() -> None:
+    assert f"below {MOST_SEGMENT // MIB} MiB and {SEGMENTS} segments" in section("States")
+    assert f"{MOST_LINKS} segments" in section("States")
+    assert f"`{Chain(NO_CHAIN, 0, b'').name}`" in section("States")
+    assert f"`{INITIAL.hex()}`" in section("Proving a segment")
+    assert f"{len(NO_CHAIN)} zeros" in section("ENTRY")
+    assert not any(NO_CHAIN)
 
 
 def test_the_deadlines_are_those_of_the_code() -> None:

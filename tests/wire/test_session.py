@@ -6,24 +6,29 @@ from pirate.model import Entry as File
 from pirate.wire import session as session_module
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
 from pirate.wire.messages import (
+    Chain,
     Entries,
     Entry,
     Error,
     ErrorCode,
     Hello,
+    Links,
     List,
     Message,
     Read,
     Request,
     Stat,
 )
-from pirate.wire.session import ClientSession, ServerSession, agree, refusal, welcome
+from pirate.wire.session import ClientSession, agree, refusal, welcome
 
 DIGEST = Digest(bytes(range(20)))
 FILE = File(DIGEST, 4, ("a",))
 HELLO = Hello(1, 1, 0, PeerId(bytes(16)), "anne", "pirate/1")
 PAGE = Entries(1, 1, 4, (FILE,))
 NOTHING = Entries(1, 1, 4, ())
+HELD = Entry(FILE, DIGEST)
+STATES = Links((DIGEST, DIGEST))
+NO_STATES = Links(())
 BUSY = Error(ErrorCode.BUSY, 1500, "full")
 
 
@@ -107,7 +112,7 @@ def test_the_newest_version_that_both_speak_is_spoken(
 
 def test_answers_come_in_the_order_of_the_requests() -> None:
     session = asked(List(0, DIGEST, 9), Stat(DIGEST), Read(DIGEST, 0, 3))
-    for message, request, end in [(PAGE, 1, False), (NOTHING, 1, True), (Entry(FILE), 2, True)]:
+    for message, request, end in [(PAGE, 1, False), (NOTHING, 1, True), (HELD, 2, True)]:
         header, body = received(message, request, end=end)
         assert session.expects(header)
         assert session.message(header, body) == message
@@ -145,8 +150,9 @@ def test_a_read_of_nothing_is_answered_by_one_empty_frame() -> None:
         ([data(1, 4, end=True), data(1, 4, end=True)], "nobody asked"),
         ([Header(Kind.ENTRY, end=True, request=1, length=9)], "does not answer that"),
         ([Header(Kind.READ, end=True, request=1, length=9)], "does not answer that"),
+        ([Header(Kind.LINKS, end=True, request=1, length=9)], "does not answer that"),
         ([Header(Kind.HELLO, end=True, request=0, length=9)], "expected 1"),
-        ([Header(0x16, end=True, request=1, length=9)], "does not answer that"),
+        ([Header(0x18, end=True, request=1, length=9)], "does not answer that"),
         ([Header(Kind.ERROR, end=False, request=1, length=9)], "a whole answer"),
         ([Header(Kind.ERROR, end=False, request=0, length=9)], "a whole answer"),
     ],
@@ -160,14 +166,29 @@ def test_an_answer_out_of_turn_is_refused_at_its_header(frames: list[Header], wh
         session.expects(bad)
 
 
+def test_the_links_of_a_chain_may_take_several_frames() -> None:
+    session = asked(Chain(DIGEST, 0, 4))
+    for end in (False, True):
+        header, body = received(STATES, 1, end=end)
+        assert session.expects(header)
+        assert session.message(header, body) == STATES
+    assert session.idle
+
+
 def test_an_entry_that_does_not_end_its_answer_is_refused() -> None:
     with pytest.raises(ProtocolError, match="a whole answer"):
-        asked(Stat(DIGEST)).expects(received(Entry(FILE), 1, end=False)[0])
+        asked(Stat(DIGEST)).expects(received(HELD, 1, end=False)[0])
 
 
-def test_an_empty_page_has_to_be_the_last() -> None:
-    header, body = received(NOTHING, 1, end=False)
-    assert asked(List(0, DIGEST, 9)).expects(header)
+@pytest.mark.parametrize(
+    ("request_", "empty"), [(List(0, DIGEST, 9), NOTHING), (Chain(DIGEST, 0, 9), NO_STATES)]
+)
+def test_an_empty_page_has_to_be_the_last(request_: Request, empty: Message) -> None:
+    header, body = received(empty, 1, end=True)
+    assert asked(request_).expects(header)
+    assert ClientSession.message(header, body) == empty
+    header, body = received(empty, 1, end=False)
+    assert asked(request_).expects(header)
     with pytest.raises(ProtocolError, match="not the last"):
         ClientSession.message(header, body)
 
@@ -185,7 +206,7 @@ def test_an_error_takes_the_place_of_the_next_frame() -> None:
     with pytest.raises(RefusedError) as refused:
         session.message(header, body)
     assert refused.value.code == "stale"
-    assert session.expects(received(Entry(FILE), 2)[0])
+    assert session.expects(received(HELD, 2)[0])
     assert session.idle
 
 
@@ -222,74 +243,3 @@ def test_request_numbers_begin_again_and_leave_out_0() -> None:
 )
 def test_every_code_has_a_name(code: int, name: str) -> None:
     assert refusal(code, 0, "").code == name
-
-
-# The answering side.
-
-
-def introduced() -> ServerSession:
-    session = ServerSession()
-    header, body = received(HELLO, 0)
-    assert session.expects(header)
-    assert session.received(header, body) == HELLO
-    return session
-
-
-@pytest.mark.parametrize("request_", [List(0, DIGEST, 9), Stat(DIGEST), Read(DIGEST, 0, 4)])
-def test_a_request_is_taken(request_: Request) -> None:
-    session = introduced()
-    header, body = received(request_, 2**32 - 1)
-    assert session.expects(header)
-    assert session.received(header, body) == request_
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        received(HELLO, 1)[0],
-        received(HELLO, 0, end=False)[0],
-        received(BUSY, 0)[0],
-        received(Stat(DIGEST), 1)[0],
-        Header(0x80, end=True, request=0, length=9),
-        data(1, 1024 * 1024, end=True),
-    ],
-)
-def test_nothing_but_a_hello_may_come_first_from_a_client(header: Header) -> None:
-    with pytest.raises(ProtocolError, match="has to be a HELLO"):
-        ServerSession().expects(header)
-
-
-@pytest.mark.parametrize(
-    ("header", "why"),
-    [
-        (received(HELLO, 0)[0], "a request has a number"),
-        (received(HELLO, 1)[0], "no request"),
-        (received(BUSY, 1)[0], "no request"),
-        (received(PAGE, 1)[0], "no request"),
-        (received(Entry(FILE), 1)[0], "no request"),
-        (data(1, 1024 * 1024, end=True), "no request"),
-        (received(Stat(DIGEST), 0)[0], "a request has a number"),
-        (received(Stat(DIGEST), 1, end=False)[0], "a single frame"),
-        (Header(0x16, end=True, request=0, length=0), "a request has a number"),
-    ],
-)
-def test_what_no_client_may_send_is_refused_at_its_header(header: Header, why: str) -> None:
-    with pytest.raises(ProtocolError, match=why):
-        introduced().expects(header)
-
-
-def test_a_second_hello_is_no_request_either_where_its_header_was_not_checked() -> None:
-    with pytest.raises(ProtocolError, match="no request"):
-        introduced().received(*received(HELLO, 0))
-
-
-def test_a_request_of_a_kind_to_come_is_answered_with_unsupported() -> None:
-    header = Header(0x16, end=True, request=5, length=9)
-    assert not introduced().expects(header)
-    assert ServerSession.owed(header) == Error(ErrorCode.UNSUPPORTED, 0, "kind 0x16")
-
-
-def test_a_kind_that_may_be_skipped_is_owed_nothing() -> None:
-    header = Header(0xFF, end=False, request=0, length=9)
-    assert not introduced().expects(header)
-    assert ServerSession.owed(header) is None

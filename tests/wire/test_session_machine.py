@@ -9,7 +9,7 @@ from strategies import headers, strategy_for
 from pirate.errors import ProtocolError
 from pirate.model import Digest
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
-from pirate.wire.messages import Hello, List, Read, Request, Stat
+from pirate.wire.messages import Chain, Hello, List, Read, Request, Stat
 from pirate.wire.session import ClientSession, ServerSession
 
 DIGEST = Digest(bytes(20))
@@ -42,9 +42,9 @@ class Asking(RuleBasedStateMachine):
         self.open: list[Open] = []
         self.asked = 0
 
-    @rule(request=st.one_of(st.just(Stat(DIGEST)), st.just(List(0, DIGEST, 5)), st.none()))
-    def ask(self, request: Request | None) -> None:
-        self._ask(request or Read(DIGEST, 0, 5))
+    @rule(request=st.sampled_from([Stat(DIGEST), List(0, DIGEST, 5), Chain(DIGEST, 0, 5)]))
+    def ask(self, request: Request) -> None:
+        self._ask(request)
 
     @rule(length=st.integers(0, 9))
     def ask_for_data(self, length: int) -> None:
@@ -54,7 +54,12 @@ class Asking(RuleBasedStateMachine):
         self.asked += 1
         frame = self.session.ask(request)
         assert Header.decode(frame[:HEADER_SIZE])[:3] == (request.KIND, True, self.asked)
-        answer = {List: Kind.ENTRIES, Stat: Kind.ENTRY, Read: Kind.DATA}[type(request)]
+        answer = {
+            List: Kind.ENTRIES,
+            Stat: Kind.ENTRY,
+            Read: Kind.DATA,
+            Chain: Kind.LINKS,
+        }[type(request)]
         self.open.append(
             Open(self.asked, answer, request.length if isinstance(request, Read) else 0)
         )
@@ -120,7 +125,7 @@ class Answering(RuleBasedStateMachine):
             self.introduced = True
 
     @rule(
-        request=strategy_for(List) | strategy_for(Stat) | strategy_for(Read),
+        request=st.one_of([strategy_for(message) for message in (List, Stat, Read, Chain)]),
         number=st.integers(1, 2**32 - 1),
     )
     def request(self, request: Request, number: int) -> None:
@@ -143,9 +148,9 @@ class Answering(RuleBasedStateMachine):
             return "skip"
         if header.request == 0 or not header.end:
             return "refuse"
-        if header.kind in {Kind.LIST, Kind.STAT, Kind.READ}:
+        if header.kind in {Kind.LIST, Kind.STAT, Kind.READ, Kind.CHAIN}:
             return "read"
-        return "refuse" if header.kind in {0x01, 0x02, 0x11, 0x13, 0x15} else "skip"
+        return "refuse" if header.kind in {0x01, 0x02, 0x11, 0x13, 0x15, 0x17} else "skip"
 
 
 TestAsking = Asking.TestCase

@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chains import digest_of
 
+from pirate.chain import Chain as FileChain
+from pirate.disk.sha1 import Sha1
 from pirate.model import Digest, PeerId
 from pirate.model import Entry as File
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
 from pirate.wire.messages import (
     MESSAGES,
+    Chain,
     Entries,
     Entry,
     Error,
     ErrorCode,
     Hello,
+    Links,
     List,
     Message,
     Read,
@@ -31,6 +36,12 @@ START = Digest(bytes(20))
 ABC = Digest(bytes.fromhex("a9993e364706816aba3e25717850c26c9cd0d89d"))
 FOX = Digest(bytes.fromhex("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12"))
 EMPTY = Digest(bytes.fromhex("da39a3ee5e6b4b0d3255bfef95601890afd80709"))
+LONG = Digest(bytes.fromhex("b2dba52bae5811a02c96d89d219d9af8c1b2348c"))
+LONG_FILE = b"a" * 131_073
+LONG_STATES = (
+    Digest(bytes.fromhex("bed378b1c2ce97875a6aa92e7670538d432d6e8d")),
+    Digest(bytes.fromhex("2da15f4828a121cc384bb3e4e2bc154e1c2d0d5d")),
+)
 ANNE = PeerId(bytes(range(16)))
 BONNY = PeerId(bytes(range(16, 32)))
 ABC_FILE = File(ABC, 3, ("abc.txt",))
@@ -44,9 +55,11 @@ MEANING: dict[Kind, Said] = {
     Kind.LIST: (1, True, List(7, START, 1000)),
     Kind.ENTRIES: (1, True, Entries(8, 2, 46, (FOX_FILE, ABC_FILE))),
     Kind.STAT: (2, True, Stat(ABC)),
-    Kind.ENTRY: (2, True, Entry(ABC_FILE)),
+    Kind.ENTRY: (2, True, Entry(ABC_FILE, EMPTY)),
     Kind.READ: (3, True, Read(ABC, 1, 2)),
     Kind.DATA: (3, True, b"bc"),
+    Kind.CHAIN: (4, True, Chain(LONG, 0, 2)),
+    Kind.LINKS: (4, True, Links(LONG_STATES)),
 }
 
 CONVERSATION: list[tuple[str, list[Said]]] = [
@@ -69,8 +82,22 @@ CONVERSATION: list[tuple[str, list[Said]]] = [
             (3, True, b"c"),
         ],
     ),
-    ("client", [(4, True, List(8, START, 1000))]),
-    ("server", [(4, True, Entries(8, 1, 3, ()))]),
+    (
+        "client",
+        [
+            (4, True, List(8, START, 1000)),
+            (5, True, Stat(ABC)),
+            (6, True, Chain(ABC, 0, 0)),
+        ],
+    ),
+    (
+        "server",
+        [
+            (4, True, Entries(8, 1, 3, ())),
+            (5, True, Entry(ABC_FILE, EMPTY)),
+            (6, True, Links(())),
+        ],
+    ),
 ]
 
 
@@ -117,6 +144,17 @@ def test_a_vector_means_what_it_says_and_is_written_alike(kind: Kind) -> None:
     assert data[2] == kind
     assert meaning(data) == [MEANING[kind]]
     assert written([MEANING[kind]]) == data
+
+
+def test_the_links_of_the_vector_are_those_of_its_file() -> None:
+    assert digest_of(LONG_FILE) == LONG
+    chain = FileChain(LONG, len(LONG_FILE), b"".join(LONG_STATES))
+    for index in range(chain.count):
+        before, after, _ = chain.link(index)
+        sha1 = Sha1(before, chain.start(index))
+        sha1.update(memoryview(bytearray(chain.length(index) * b"a")))
+        assert after == (sha1.digest() if index == 2 else sha1.state())
+    assert FileChain(ABC, 3, b"").name == EMPTY
 
 
 def test_the_conversation_means_what_it_says_and_is_written_alike() -> None:
