@@ -24,6 +24,7 @@ from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import WORKERS, Server
+from pirate.throttle import Throttle
 from pirate.wire.messages import NEWEST_VERSION, OLDEST_VERSION, Hello
 
 # How long a command waits for the registry, and `serve` for its first announcement.
@@ -34,7 +35,7 @@ FRESH_SECONDS = 1.0
 START_SECONDS = 0.5
 
 # A connect flood must find room to wait in: the usual backlog of 5 refuses honest clients.
-BACKLOG = 1024
+BACKLOG = 4096
 
 # Descriptors beside those of guests: two a worker, the registry's, files being hashed.
 RESERVED_DESCRIPTORS = 2 * WORKERS + 128
@@ -137,7 +138,8 @@ class Node:
         self.hello = new_hello(self.name)
         self.addresses = _addresses(settings, self.listen)
         self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
-        handler = Handler(self.library)
+        limit = settings.limit_up
+        handler = Handler(self.library, Throttle(limit) if limit else None)
         self._server = Server(
             listener,
             self.hello,

@@ -1,12 +1,13 @@
 """Fake peers: each speaks just enough of the protocol to do its harm."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fake import GoneError, Line
 from honest import digest_of, hello
 
+from pirate.chain import NO_CHAIN, Chain
 from pirate.model import Digest, Entry
 from pirate.wire import messages
 from pirate.wire.frames import DATA_LIMIT, Header, Kind
@@ -26,7 +27,10 @@ def truly(line: Line, number: int, data: bytes) -> None:
 
 @dataclass
 class Holder:
-    """Answers STAT and READ for one digest. By default an honest peer."""
+    """Answers STAT, CHAIN and READ for one digest. By default honest, and without a chain.
+
+    ``states`` are what CHAIN is answered with, if not the chain's own; None keeps silent.
+    """
 
     content: bytes
     digest: Digest = field(default_factory=lambda: Digest(bytes(20)))
@@ -35,6 +39,9 @@ class Holder:
     names: tuple[str, ...] = ("file.bin",)
     pay: Pay = truly
     hesitates: float = 0.0
+    chain: Chain | None = None
+    states: Sequence[Digest] | None = ()
+    sent: int = 0
     reads: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,17 +59,29 @@ class Holder:
                     if line.stop.wait(self.hesitates):
                         return
                     entry = Entry(self.told or digest, self.size, self.names)
-                    line.send(messages.Entry(entry).frame(header.request))
+                    name = self.chain.name if self.chain else NO_CHAIN
+                    line.send(messages.Entry(entry, name).frame(header.request))
+                case messages.Chain(first=first, count=count) if self.chain:
+                    if self.states is None:
+                        line.hold()
+                    states = self.states or states_of(self.chain)[first : first + count]
+                    line.send(messages.Links(tuple(states)).frame(header.request))
                 case messages.Read(offset=offset, length=length):
                     self.reads.append((offset, length))
                     data = self.content[offset : offset + length]
                     self.pay(line, header.request, data.ljust(length, b"\0"))
+                    self.sent += length
                 case messages.List():
                     entry = Entry(self.told or self.digest, self.size, self.names)
                     line.send(messages.Entries(1, 1, self.size, (entry,)).frame(header.request))
                 case _:
                     refusal = messages.Error(ErrorCode.NOT_FOUND, 0, "")
                     line.send(refusal.frame(header.request))
+
+
+def states_of(chain: Chain) -> tuple[Digest, ...]:
+    """What CHAIN is answered with."""
+    return tuple(Digest(chain.link(index).after) for index in range(chain.count - 1))
 
 
 def liar(truth: bytes, *, at: int = -1) -> Holder:

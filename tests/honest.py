@@ -37,7 +37,7 @@ def some_bytes(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = 1024) -> socket.socket:
+def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = 4096) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))

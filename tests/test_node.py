@@ -14,9 +14,9 @@ from honest import NEVER, SOON, digest_of, some_bytes
 
 from pirate.config import Settings, load
 from pirate.errors import BindError, NoNetworkError, UsageError
-from pirate.fetch.download import Terms
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target
+from pirate.fetch.terms import Terms
 from pirate.model import PeerId
 from pirate.node import Network, Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry

@@ -6,14 +6,23 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 from pirate.disk.hashing import READ_BYTES, digest_of
+from pirate.disk.journal import Journal
 from pirate.disk.names import SafeName
-from pirate.disk.tree import PART_SUFFIX
-from pirate.errors import BusyError, ExistsError, LocalIOError
+from pirate.disk.tree import PART_SUFFIX, translated
+from pirate.disk.writeback import begin_writing
+from pirate.errors import BusyError, ExistsError
 from pirate.model import Digest
+
+# What is written at once. With 1 MiB a file system takes single folios of that size, and finding
+# and touching them cost 0.5 CPU s a GiB more here; 128 KiB is no better.
+WRITE_BYTES = 256 * 1024
+
+# The disk is told to begin whenever so much has been written: the fsync at the end then finds
+# little to do (0.12 s a GiB less here).
+EARLY_BYTES = 32 * 1024 * 1024
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -22,15 +31,6 @@ _LOCK_TRIES = 8
 
 # What a file system without hard links answers to ``link``.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn an OSError in the block into a LocalIOError that says what was tried."""
-    try:
-        yield
-    except OSError as error:
-        raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error
 
 
 class PartFile:
@@ -44,9 +44,11 @@ class PartFile:
     def __init__(self, folder: int, digest: Digest) -> None:
         """``folder`` is an open descriptor, which stays the caller's. Raises BusyError."""
         self._folder = folder
+        self._digest = digest
         self._name = f".{digest}{PART_SUFFIX}"
         with translated(f"cannot write {self._name}"):
             self._file = self._lock()
+        self._late = 0  # bytes that the disk has not been told to begin with
         self._published = False
 
     def __enter__(self) -> Self:
@@ -66,10 +68,9 @@ class PartFile:
             status = os.fstatvfs(self._file)
         return status.f_bavail * status.f_frsize
 
-    def pieces(self) -> Iterator[memoryview]:
-        """What is there from before, in order; each view is valid until the next."""
+    def pieces(self, offset: int = 0) -> Iterator[memoryview]:
+        """What is there from ``offset`` on, in order; each view is valid until the next."""
         buffer = memoryview(bytearray(READ_BYTES))
-        offset = 0
         with translated("cannot read the part file"):
             while count := os.preadv(self._file, [buffer], offset):
                 offset += count
@@ -78,10 +79,37 @@ class PartFile:
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of ``data``; a short write on a filling disk is followed by its error."""
         with translated("cannot write"):
+            self._late += len(data)
             while data:
-                count = os.pwrite(self._file, data, offset)
+                count = os.pwrite(self._file, data[:WRITE_BYTES], offset)
                 data = data[count:]
                 offset += count
+        if self._late >= EARLY_BYTES:
+            self._late = 0
+            begin_writing(self._file)
+
+    def read_into(self, view: memoryview, offset: int) -> None:
+        """Fill ``view`` with what lies at ``offset``, as far as the file goes."""
+        with translated("cannot read the part file"):
+            while view and (count := os.preadv(self._file, [view], offset)):
+                view = view[count:]
+                offset += count
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there, holes included."""
+        return os.fstat(self._file).st_size
+
+    def journal(self) -> Journal:
+        """The journal of this part file; this one's lock protects it too."""
+        return Journal(self._folder, self._digest, os.fstat(self._file).st_ino)
+
+    def reserve(self, size: int) -> None:
+        """Make it ``size`` bytes long, and sure of its space: a disk too full says so now."""
+        with translated(f"no space for {size} bytes"):
+            if size and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file, 0, size)
+            os.ftruncate(self._file, size)
 
     def truncate(self, size: int) -> None:
         """Forget what lies behind ``size``."""

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from pirate.errors import LocalIOError
+
 Parts = tuple[str, ...]
 
 PART_SUFFIX = ".pirate-part"
@@ -48,6 +50,15 @@ class Found(NamedTuple):
 
 
 Trouble = Callable[[Parts, OSError], None]
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn an OSError in the block into a LocalIOError that says what was tried."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error
 
 
 def shared(name: str) -> bool:

@@ -1,98 +1,39 @@
-"""One `get`, from a digest to a verified file."""
+"""One download: find holders, let a fetcher run for each, until every link holds."""
 
-import hashlib
-import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import NoReturn
 
-from pirate.deadline import Deadline
+from pirate.chain import NO_CHAIN, Chain, Link, segments
+from pirate.disk import sha1
 from pirate.disk.partfile import PartFile
-from pirate.errors import (
-    IntegrityError,
-    LiedError,
-    LocalIOError,
-    PeerError,
-    StoppedError,
-    TimedOutError,
-    TransferFailedError,
-)
-from pirate.fetch.stream import stream
+from pirate.errors import IntegrityError, LiedError, PeerError, TransferFailedError
+from pirate.fetch.board import Board, Who
+from pirate.fetch.fetcher import Fetcher
+from pirate.fetch.landing import Landing
+from pirate.fetch.sequential import SequentialDownload
 from pirate.fetch.swarm import Holder, nobody, says_no, search
+from pirate.fetch.terms import FIRST_PAUSE, FRUITLESS_ROUNDS, LONGEST_PAUSE, Received, Terms
 from pirate.model import Address, Digest, Entry, Peer
-from pirate.net.channel import LEAST_PROGRESS
-from pirate.net.dial import Dialer
+from pirate.net.conversation import Conversation
 from pirate.policy.backoff import Backoff
-from pirate.scope import Stop
+from pirate.scope import Scope, Stop
 
-log = logging.getLogger(__name__)
+# While a download runs, newcomers that hold the file are looked for this often, in seconds.
+LOOK_AGAIN_SECONDS = 5.0
 
-# Rounds in a row that bring less than the least progress before a download is given up, and
-# the pauses between them in seconds: a peer that restarts is back within them.
-FRUITLESS_ROUNDS = 3
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
+# How long a holder may take to send its chain: 0.3 MB at most.
+CHAIN_SECONDS = 10.0
 
-
-_Where = tuple[Address, ...]
-
-_EMPTY = hashlib.sha1(usedforsecurity=False).digest()
-
-
-class _NoRoomError(PeerError):
-    """Make room, or choose another folder."""
-
-
-class Observer(Protocol):
-    """Watches a download; called from its thread, so it returns at once."""
-
-    def started(self, entry: Entry, resumed: int) -> None:
-        """The first holder was found; ``resumed`` bytes are there from before."""
-
-    def added(self, peer: Peer) -> None:
-        """Bytes are asked of ``peer`` from now on."""
-
-    def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
-        """No more bytes are asked of ``peer``, which has sent ``sent``."""
-
-    def progress(self, done: int, size: int) -> None:
-        """``done`` of ``size`` bytes are there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all downloads of one command share."""
-
-    dialer: Dialer
-    observer: Observer
-    deadline: Deadline
-    stop: Stop
-
-
-@dataclass(slots=True)
-class Received:
-    """What a download has cost, in bytes and seconds; ``sources`` by the peers that sent them."""
-
-    size: int | None = None
-    resumed: int = 0
-    elapsed: float = 0.0
-    sources: dict[Peer, int] = field(default_factory=dict)
-
-    @property
-    def received(self) -> int:
-        """Bytes that came over the network."""
-        return sum(self.sources.values())
+# One connection does not fill both ends' processors: a lone holder gets two.
+CONNECTIONS_TO_THE_FIRST = 2
 
 
 class Download:
-    """Fetches one file into a part file, holder after holder, hashing what comes.
-
-    Bytes of several holders may follow each other; a digest that then is wrong convicts
-    nobody, so the last of them sends all of it again: its own bytes acquit or convict it.
-    """
+    """Fetches one file into a part file, from several holders at once, none of them trusted."""
 
     def __init__(
         self,
@@ -102,22 +43,18 @@ class Download:
         found: Callable[[Entry], None],
     ) -> None:
         """``found`` sees the first holder's entry before anything is fetched, and may raise."""
+        self.report = Received()
         self._digest = digest
         self._part = part
-        self._dialer = terms.dialer
-        self._observer = terms.observer
-        self._deadline = terms.deadline
-        self._stop = terms.stop
+        self._terms = terms
         self._found = found
-        self.report = Received()
-        self._claimed: int | None = None  # the size that the bytes so far were fetched under
-        self._done = 0
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
-        # Peers are told apart by where they were dialled: an id is only what a peer says.
-        self._senders: set[_Where | None] = set()  # of the bytes so far; None: an earlier run
-        self._liars: set[_Where] = set()
-        self._begun = False
-        self._problem: PeerError | None = None
+        self._entry: Entry | None = None
+        self._landing: Landing | None = None
+        self._board: Board | None = None
+        self._over = Stop()
+        self._chains: dict[tuple[int, Digest], Chain] = {}
+        self._met: dict[tuple[Address, ...], Peer] = {}
+        self._unchained = False  # whether a holder without a chain was found in this round
 
     def run(self, peers: Callable[[], Sequence[Peer]]) -> None:
         """Fetch and verify; the part file is whole then.
@@ -127,137 +64,156 @@ class Download:
         what has arrived of the file stays in the part file.
         """
         began = time.monotonic()
-        if not self._done:
-            self._resume()
+        with self._part.journal() as journal:
+            self._landing = landing = Landing(self._part, journal)
+            if not self._run_chained(peers, landing):
+                landing.give_up()
+                sequential = SequentialDownload(self._digest, self._part, self._terms, self.report)
+                sequential.run(partial(self._not_convicted, peers))
+            journal.remove()
+            self.report.size = self._part.size
+        self.report.elapsed = time.monotonic() - began
+
+    def proven(self, index: int) -> Link | None:
+        """The link that a segment of the part file has proven; None if none has. From any thread.
+
+        It may be a false chain's before the download is over.
+        """
+        return self._landing.link(index) if self._landing else None
+
+    def _run_chained(self, peers: Callable[[], Sequence[Peer]], landing: Landing) -> bool:
+        """Fetch by chains; False if only holders without one are left, or none can be checked."""
+        if not sha1.available():
+            return False
         pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random.Random())  # noqa: S311 - jitter
         fruitless = 0
-        while True:
-            done, liars = self._done, len(self._liars)
-            if self._round(peers()):
-                self.report.size = self._done
-                self.report.elapsed = time.monotonic() - began
-                return
-            better = self._done >= done + LEAST_PROGRESS or len(self._liars) > liars
-            fruitless = 0 if better else fruitless + 1
-            if fruitless == FRUITLESS_ROUNDS:
-                if isinstance(self._problem, LiedError):
-                    raise self._lied
-                raise TransferFailedError(f"{self._state}: {self._problem}")
-            self._pause(pauses.next())
+        with Scope(self._terms.stop) as scope:
+            while True:
+                before = self._progress
+                asked = peers()
+                missed = self._search(asked, landing, scope)
+                if self._wait():
+                    return True
+                if self._board and self._board.fetching:
+                    continue
+                self._terms.pause(0, self._state)
+                fruitless = 0 if self._progress != before else fruitless + 1
+                if fruitless and self._unchained:
+                    return False
+                self._give_up_if_hopeless(missed, len(asked))
+                if fruitless == FRUITLESS_ROUNDS:
+                    self._give_up(missed)
+                self._terms.pause(pauses.next(), self._state)
 
-    def _resume(self) -> None:
-        """Hash what an earlier run has left, so that it need not be fetched again."""
-        for piece in self._part.pieces():
-            self._sha1.update(piece)
-            self._done += len(piece)
-            self._pause(0)
-        self.report.resumed = self._done
-        if self._done:
-            self._senders.add(None)
+    def _search(
+        self, peers: Sequence[Peer], landing: Landing, scope: Scope
+    ) -> list[tuple[Peer, PeerError]]:
+        """Start fetchers at all who hold the file; gives those who do not, and why.
 
-    def _round(self, peers: Sequence[Peer]) -> bool:
-        """Ask everybody once and fetch from each that has it, until the file is whole."""
-        missed: list[tuple[Peer, PeerError]] = []
-        liars = 0
-        with closing(
-            search(self._digest, peers, self._dialer, self._deadline, self._stop)
-        ) as answers:
+        Who was tried before waits until all have answered, so that whoever fails again and
+        again keeps nobody out.
+        """
+        missed = []
+        tried = []
+        terms = self._terms
+        looking = Stop()  # ends also when there is nothing left to look for
+        self._unchained = False
+        answers = search(self._digest, peers, terms.dialer, terms.deadline, looking)
+        with scope.stop.waking(looking.set), self._over.waking(looking.set), closing(answers):
             for peer, answer in answers:
                 if isinstance(answer, PeerError):
                     missed.append((peer, answer))
-                elif peer.addresses in self._liars:
-                    liars += 1
-                elif self._fetch(answer):
-                    return True
+                    continue
+                if self._entry is None:
+                    self._found(answer.entry)
+                    self._entry = answer.entry
+                # A peer is who is dialled there, whatever it calls itself from now on.
+                holder = answer._replace(peer=self._met.setdefault(peer.addresses, answer.peer))
+                if answer.chain == NO_CHAIN:
+                    self._unchained = True
+                elif self._board and holder.peer in self._board.tried:
+                    tried.append(holder)
                 else:
-                    liars += peer.addresses in self._liars
-        self._pause(0)
-        if liars and liars + sum(map(says_no, missed)) == len(peers):
-            raise self._lied
-        if not self._begun:
-            raise nobody(str(self._digest), len(peers), missed)
-        if isinstance(self._problem, _NoRoomError) and not self.report.received:
-            raise LocalIOError(f"no space for {self._digest}: {self._problem}")
-        if missed and not self._problem:
-            self._problem = missed[0][1]
-        return False
+                    self._start(holder, landing, scope)
+                if self._board and self._board.wait(0):
+                    break
+        for holder in tried:
+            self._start(holder, landing, scope)
+        if self._board:
+            self._board.hear()
+        return missed
 
-    def _fetch(self, holder: Holder) -> bool:
-        """Fetch what is missing from one holder; True if the file is whole and verified."""
-        peer, entry = holder
-        if not self._begun:
-            self._begun = True
-            self._found(entry)
-            self._observer.started(entry, self._done)
-        self._observer.added(peer)
-        before = self.report.sources.get(peer, 0)
+    def _start(self, holder: Holder, landing: Landing, scope: Scope) -> None:
+        """Start a fetcher at a holder, or two if it is alone, unless there are enough."""
+        if self._board is None:
+            self._board = Board(
+                holder.entry, landing, self._terms.observer, self.report, over=self._over
+            )
+        others = self._board.others(holder.peer)
+        if others >= self._terms.holders:
+            return
+        alone = others == 0 and segments(holder.entry.size) > CONNECTIONS_TO_THE_FIRST
+        for number in range(CONNECTIONS_TO_THE_FIRST if alone else 1):
+            who = Who(holder.peer, number)
+            if self._board.enroll(who):
+                name = f"fetch {holder.peer}"
+                scope.spawn(name, partial(self._fetch, who, holder, self._board, scope.stop))
+
+    def _fetch(self, who: Who, holder: Holder, board: Board, stop: Stop) -> None:
+        """The body of a fetcher's thread."""
+        terms = self._terms
+        error = None
         try:
-            self._fetch_rest(peer, entry)
-        except PeerError as error:
-            log.info("%s dropped: %s", peer, error)
-            self._problem = error
-            self._observer.dropped(peer, error, self.report.sources.get(peer, 0) - before)
+            with (
+                stop.waking(board.close),
+                terms.dialer.talk(holder.peer, terms.deadline, stop) as conversation,
+            ):
+                chain = self._chain(holder, conversation)
+                board.join(who, chain)
+                Fetcher(who, board, terms.source(conversation, stop), chain).run()
+        except PeerError as problem:
+            error = None if stop.is_set else problem
+        finally:
+            board.leave(who, error)
+
+    def _chain(self, holder: Holder, conversation: Conversation) -> Chain:
+        """The chain that a holder vouches for; asked of it unless another has named the same."""
+        key = holder.entry.size, holder.chain
+        chain = self._chains.get(key)
+        if chain is None:
+            deadline = self._terms.deadline.at_most(CHAIN_SECONDS)
+            chain = conversation.chain(holder.entry, deadline)
+            if chain.name != holder.chain:
+                raise LiedError("the chain is not the one that the peer vouched for")
+            self._chains[key] = chain
+        return chain
+
+    def _wait(self) -> bool:
+        """Let the fetchers run for a while; True if the file is whole."""
+        board = self._board
+        if board is None:
             return False
-        return True
+        with self._terms.stop.waking(board.close):
+            done = board.wait(min(LOOK_AGAIN_SECONDS, self._terms.deadline.left))
+        if not done:
+            self._terms.pause(0, self._state)
+        return done
 
-    def _fetch_rest(self, peer: Peer, entry: Entry) -> None:
-        where = peer.addresses
-        if entry.size or self._digest == _EMPTY:
-            self._check_room(entry.size)
-            self._stream(peer, entry.size)
-            if self._sha1.digest() == self._digest:
-                return
-            suspects = self._senders
-            self._start_over()
-            if not suspects <= {where}:
-                self._fetch_rest(peer, entry)
-                return
-        self._liars.add(where)
-        raise LiedError(f"sent {entry.size} bytes that are not {self._digest}")
+    def _give_up_if_hopeless(self, missed: list[tuple[Peer, PeerError]], asked: int) -> None:
+        """Raise if another round would bring nothing: nobody has it, or only liars do."""
+        if self._entry is None:
+            raise nobody(str(self._digest), asked, missed)
+        liars = len(self._liars)
+        if liars and liars + sum(map(says_no, missed)) == asked:
+            raise self._lied
 
-    def _stream(self, peer: Peer, size: int) -> None:
-        """Fetch up to ``size``; what is there is given up only once other bytes have come."""
-        goes_on = size == self._claimed or (self._claimed is None and size >= self._done)
-        at = self._done if goes_on else 0
-        if at < size:
-            with self._dialer.talk(peer, self._deadline, self._stop) as conversation:
-                for piece in stream(conversation, self._digest, at, size, self._deadline):
-                    if self._done != at:
-                        self._start_over()
-                    self._claimed = size
-                    self._take(peer, piece)
-                    at += len(piece)
-                    self._observer.progress(at, size)
-                    self._pause(0)
-        elif self._done != at:
-            self._start_over()
-
-    def _take(self, peer: Peer, piece: memoryview) -> None:
-        self._sha1.update(piece)
-        self._part.write(piece, self._done)
-        self._senders.add(peer.addresses)
-        self._done += len(piece)
-        self.report.sources[peer] = self.report.sources.get(peer, 0) + len(piece)
-
-    def _start_over(self) -> None:
-        self._part.truncate(0)
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
-        self._senders = set()
-        self._claimed = None
-        self._done = 0
-
-    def _check_room(self, size: int) -> None:
-        """A holder that claims more than fits is asked for nothing; it may be a lie."""
-        missing = size - self._done
-        if missing > (room := self._part.room):
-            raise _NoRoomError(f"{missing} bytes are missing, {room} are free")
-
-    def _pause(self, seconds: float) -> None:
-        """Wait; raises TimedOutError or Stopped if it is time to end."""
-        if self._stop.wait(min(seconds, self._deadline.left)):
-            raise StoppedError("stopped")
-        if self._deadline.passed:
-            raise TimedOutError(self._state)
+    def _give_up(self, missed: list[tuple[Peer, PeerError]]) -> NoReturn:
+        problem = self._board.problem if self._board else None
+        if isinstance(problem, LiedError):
+            raise self._lied
+        if problem is None and missed:
+            problem = missed[0][1]
+        raise TransferFailedError(f"{self._state}: {problem or 'nobody has it any more'}")
 
     @property
     def _lied(self) -> IntegrityError:
@@ -265,5 +221,18 @@ class Download:
         return IntegrityError(f"{count} peers claim to have {self._digest}, none sent it")
 
     @property
+    def _liars(self) -> frozenset[Peer]:
+        return self._board.liars if self._board else frozenset()
+
+    def _not_convicted(self, peers: Callable[[], Sequence[Peer]]) -> list[Peer]:
+        liars = {peer.addresses for peer in self._liars}
+        return [peer for peer in peers() if peer.addresses not in liars]
+
+    @property
+    def _progress(self) -> tuple[int, int]:
+        """What another round may better: the bytes that are proven, the peers that were tried."""
+        return (self._board.proven, len(self._board.tried)) if self._board else (0, 0)
+
+    @property
     def _state(self) -> str:
-        return f"{self._done} bytes of {self._digest} are here"
+        return f"{self._board.proven if self._board else 0} bytes of {self._digest} are here"

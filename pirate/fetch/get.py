@@ -4,15 +4,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, replace
 
 from pirate.disk.names import safe_name
-from pirate.disk.partfile import PartFile, translated
+from pirate.disk.partfile import PartFile
+from pirate.disk.tree import translated
 from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError
-from pirate.fetch.download import Download, Received, Terms
+from pirate.fetch.download import Download
+from pirate.fetch.follow import Follower, Sink
 from pirate.fetch.target import Target, Verdict
+from pirate.fetch.terms import Received, Terms
 from pirate.model import Digest, Entry, Peer
+from pirate.scope import Scope
 
 # While nobody has the file, the network is asked again this often, in seconds.
 ASK_AGAIN_SECONDS = 1.0
@@ -42,22 +45,33 @@ class Getter:
         with PartFile(target.folder, digest) as part:
             download = Download(digest, part, self.terms, found)
             try:
-                self._run(download)
+                self.run(download)
             except _DeclinedError as declined:
                 return declined.verdict, download.report
             target.publish(part)
             return Verdict.WANTED, download.report
 
-    def to_stream(self, digest: Digest, out: BinaryIO) -> Received:
-        """Write the file to ``out``: not a byte before all of them are verified."""
-        with _scratch_folder() as folder, PartFile(folder, digest) as part:
-            download = Download(digest, part, self.terms, lambda _: None)
-            self._run(download)
-            out.writelines(part.pieces())
-            out.flush()
+    def to_stream(self, digest: Digest, out: int) -> Received:
+        """Write the file to the descriptor ``out`` as it comes, each segment once it is proven.
+
+        The calling thread writes, so that a signal reaches it however long a reader takes.
+        Without a chain not a byte is written before all of them are verified. Raises also
+        BrokenPipeError, and IntegrityError if what was written was under a false chain.
+        """
+        with (
+            _scratch_folder() as folder,
+            PartFile(folder, digest) as part,
+            Sink(out) as sink,
+            Scope(self.terms.stop) as scope,
+        ):
+            getter = replace(self, terms=replace(self.terms, stop=scope.stop))
+            download = Download(digest, part, getter.terms, lambda _: None)
+            follower = Follower(download, part, sink, self.terms.deadline)
+            scope.spawn("download", lambda: follower.download(lambda: getter.run(download)))
+            follower.run(digest)
             return download.report
 
-    def _run(self, download: Download) -> None:
+    def run(self, download: Download) -> None:
         """Run it; while nobody has the file, again until ``wait`` is over."""
         waiting = self.terms.deadline.at_most(self.wait)
         while True:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pirate.deadline import Deadline
 from pirate.errors import PeerError
+from pirate.fetch.paced import Source
 from pirate.model import Digest
-from pirate.net.conversation import Conversation
 
 # A request's worth, and how many are outstanding: no round trip is paid between them, and
 # what a dropped peer had still to send is small.
@@ -16,7 +16,7 @@ PIECE_BYTES = 256 * 1024
 
 
 def stream(
-    conversation: Conversation, digest: Digest, start: int, stop: int, deadline: Deadline
+    source: Source, digest: Digest, start: int, stop: int, deadline: Deadline
 ) -> Iterator[memoryview]:
     """The bytes ``[start, stop)`` in pieces of at most 256 KiB, each valid until the next.
 
@@ -27,13 +27,13 @@ def stream(
     while received < stop:
         while asked < stop and asked - received <= (OUTSTANDING - 1) * READ_BYTES:
             length = min(READ_BYTES, stop - asked)
-            conversation.read(digest, asked, length)
+            source.read(digest, asked, length)
             asked += length
         piece = min(PIECE_BYTES, asked - received)
         filled = 0
         try:
             while filled < piece:
-                filled += conversation.data_into(buffer[filled:piece], deadline)
+                filled += source.data_into(buffer[filled:piece], deadline)
         except PeerError:
             if filled:
                 yield buffer[:filled]

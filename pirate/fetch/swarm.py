@@ -23,10 +23,11 @@ _MATCHES = 16
 
 
 class Holder(NamedTuple):
-    """A peer that says it has the file, and its entry for it."""
+    """A peer that says it has the file, its entry for it, and the name of its chain."""
 
     peer: Peer
     entry: Entry
+    chain: Digest
 
 
 Answer = tuple[Peer, Holder | PeerError]
@@ -39,8 +40,8 @@ def search(
 
     def ask(peer: Peer, deadline: Deadline, stop: Stop) -> Holder:
         with dialer.talk(peer, deadline, stop) as conversation:
-            entry = conversation.stat(digest, deadline)
-            return Holder(peer.met(conversation.peer.peer, conversation.peer.name), entry)
+            entry, chain = conversation.stat(digest, deadline)
+            return Holder(peer.met(conversation.peer.peer, conversation.peer.name), entry, chain)
 
     return survey(peers, ask, deadline.at_most(SEARCH_SECONDS), stop)
 

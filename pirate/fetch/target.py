@@ -5,8 +5,8 @@ import os
 from typing import Self
 
 from pirate.disk.names import SafeName, numbered
-from pirate.disk.partfile import PartFile, exists, holds, is_folder, translated
-from pirate.disk.tree import Parts, open_folder
+from pirate.disk.partfile import PartFile, exists, holds, is_folder
+from pirate.disk.tree import Parts, open_folder, translated
 from pirate.errors import ExistsError, LocalIOError
 from pirate.model import Digest
 

@@ -1,6 +1,7 @@
 """The serving side of one connection: what has arrived, and whose turn it is."""
 
 import contextlib
+import select
 import socket
 
 from pirate.errors import PeerError, ProtocolError, RefusedError
@@ -39,8 +40,12 @@ class Guest:
         """Whether a frame has begun to come."""
         return bool(self._inbox) or self._skipping > 0
 
-    def receive(self) -> bool:
-        """Take what has arrived, without waiting; False if the other side is gone."""
+    def receive(self, seconds: float = 0.0) -> bool:
+        """Take what has arrived, or arrives within ``seconds``; False if the other side is gone."""
+        if seconds:
+            coming = select.poll()
+            coming.register(self.channel.sock, select.POLLIN)
+            coming.poll(1000 * seconds)
         try:
             data = self.channel.sock.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -10,13 +10,15 @@ from pathlib import Path
 from honest import dialer
 
 from pirate.deadline import Deadline
+from pirate.disk.journal import JOURNAL_SUFFIX
 from pirate.disk.tree import PART_SUFFIX
 from pirate.errors import PeerError
-from pirate.fetch.download import Received, Terms
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target, Verdict
+from pirate.fetch.terms import HOLDERS, Received, Terms
 from pirate.model import Digest, Entry, Peer
 from pirate.scope import Stop
+from pirate.throttle import Throttle
 
 STALL = 0.3
 
@@ -40,6 +42,9 @@ class Watcher:
     def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
         self.dropped_peers.append((peer, error, sent))
 
+    def gave(self, peer: Peer, count: int) -> None:
+        pass
+
     def progress(self, done: int, size: int) -> None:
         assert done <= size
         self.done.append(done)
@@ -58,6 +63,8 @@ class Rig:
     if_exists: IfExists = IfExists.FAIL
     seconds: float = math.inf
     wait: float = 0.0
+    holders: int = HOLDERS
+    throttle: Throttle | None = None
     stop: Stop = field(default_factory=Stop)
     watcher: Watcher = field(default_factory=Watcher)
     path: Path | None = None
@@ -65,7 +72,8 @@ class Rig:
     @contextlib.contextmanager
     def getter(self, peers: Sequence[Peer]) -> Iterator[Getter]:
         with contextlib.closing(dialer(stall=STALL)) as dial:
-            terms = Terms(dial, self.watcher, Deadline(self.seconds), self.stop)
+            deadline = Deadline(self.seconds)
+            terms = Terms(dial, self.watcher, deadline, self.stop, self.holders, self.throttle)
             yield Getter(lambda: peers, terms, self.wait)
 
     def get(self, digest: Digest, *peers: Peer) -> tuple[Verdict, Received]:
@@ -84,4 +92,5 @@ class Rig:
     @property
     def finished(self) -> set[str]:
         """What lies in the folder under a final name."""
-        return {name for name in os.listdir(self.folder) if not name.endswith(PART_SUFFIX)}  # noqa: PTH208
+        unfinished = (PART_SUFFIX, JOURNAL_SUFFIX)
+        return {name for name in os.listdir(self.folder) if not name.endswith(unfinished)}  # noqa: PTH208

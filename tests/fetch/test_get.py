@@ -1,6 +1,5 @@
 """Where a file ends: targets, names that are taken, streams, and waiting for a holder."""
 
-import io
 import os
 import threading
 import time
@@ -160,11 +159,10 @@ def test_the_first_holders_name_is_taken_without_its_folders(rig: Rig) -> None:
 # Streams.
 
 
-def test_a_stream_gets_the_whole_file(rig: Rig) -> None:
-    out = io.BytesIO()
-    with holder() as fake, rig.getter([fake.peer]) as getter:
-        received = getter.to_stream(DIGEST, out)
-    assert out.getvalue() == TRUTH
+def test_a_stream_gets_the_whole_file(rig: Rig, tmp_path: Path) -> None:
+    with holder() as fake, rig.getter([fake.peer]) as getter, (tmp_path / "out").open("wb") as out:
+        received = getter.to_stream(DIGEST, out.fileno())
+    assert (tmp_path / "out").read_bytes() == TRUTH
     assert received.size == len(TRUTH)
 
 
@@ -176,15 +174,19 @@ def test_a_stream_gets_the_whole_file(rig: Rig) -> None:
         (frozen(TRUTH), TransferFailedError),
     ],
 )
-def test_a_stream_gets_nothing_before_all_is_verified(
+def test_without_a_chain_a_stream_gets_nothing_before_all_is_verified(
     rig: Rig, evil: Holder, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    out = io.BytesIO()
-    with Fake(evil) as fake, rig.getter([fake.peer]) as getter, pytest.raises(error):
-        getter.to_stream(DIGEST, out)
-    assert out.getvalue() == b""
-    assert {path.name for path in tmp_path.iterdir()} == {"downloads"}
+    with (
+        Fake(evil) as fake,
+        rig.getter([fake.peer]) as getter,
+        (tmp_path / "out").open("wb") as out,
+        pytest.raises(error),
+    ):
+        getter.to_stream(DIGEST, out.fileno())
+    assert (tmp_path / "out").read_bytes() == b""
+    assert {path.name for path in tmp_path.iterdir()} == {"downloads", "out"}
 
 
 def test_a_stream_nobody_reads_leaves_nothing(
@@ -193,13 +195,9 @@ def test_a_stream_nobody_reads_leaves_nothing(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     reading, writing = os.pipe()
     os.close(reading)
-    with (
-        holder() as fake,
-        rig.getter([fake.peer]) as getter,
-        os.fdopen(writing, "wb", buffering=0) as out,
-        pytest.raises(BrokenPipeError),
-    ):
-        getter.to_stream(DIGEST, out)
+    with holder() as fake, rig.getter([fake.peer]) as getter, pytest.raises(BrokenPipeError):
+        getter.to_stream(DIGEST, writing)
+    os.close(writing)
     assert {path.name for path in tmp_path.iterdir()} == {"downloads"}
 
 

@@ -91,7 +91,7 @@ def _crowded(share: Path, content: bytes) -> Iterator[Crowded]:
 def get(node: Crowded, digest: Digest, size: int) -> bytes:
     line = dialer()
     with contextlib.closing(line), line.talk(node.peer, NEVER, Stop()) as conversation:
-        assert conversation.stat(digest, NEVER).size >= size
+        assert conversation.stat(digest, NEVER)[0].size >= size
         return b"".join(map(bytes, stream(conversation, digest, 0, size, NEVER)))
 
 
