@@ -14,10 +14,18 @@ T = TypeVar("T")
 
 ETCD_PORT = 2379
 
+# Each costs a thread, a connection and a segment of memory.
+MOST_HOLDERS = 64
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 # The kernel counts a socket's milliseconds in 31 bits, which is 596 hours.
 LONGEST = 500 * 3600.0
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)", re.ASCII)
+
+# Less may be taken for a stall (PROTOCOL.md, "Deadlines").
+LEAST_RATE = 64 * 1024
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
 
 # How a peer introduces itself is bounded on the wire (PROTOCOL.md, HELLO).
@@ -46,6 +54,29 @@ def at_least(text_of_least: str) -> Callable[[str], float]:
         return seconds
 
     return parse
+
+
+def size(text: str) -> int:
+    """``64K``, ``1.5M``, ``10G`` or plain bytes; ValueError otherwise."""
+    match = _SIZE.fullmatch(text.strip().upper())
+    if not match:
+        raise ValueError(f"{text!r} is not a size, as in 64K, 10M or 1G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+def rate(text: str) -> int:
+    """Bytes a second, as a size. ValueError below 64K, which is a stall to the other side."""
+    count = size(text)
+    if count < LEAST_RATE:
+        raise ValueError(f"{text} is too slow, 64K a second is the least")
+    return count
+
+
+def holders(text: str) -> int:
+    """How many holders of one file to ask at once."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_HOLDERS):
+        raise ValueError(f"{text!r} is not a number from 1 to {MOST_HOLDERS}")
+    return int(text)
 
 
 def remote(text: str) -> Address:
@@ -135,6 +166,8 @@ SETTINGS: dict[str, Setting] = {
     "rescan": Setting(at_least("100ms"), 30.0),
     "ttl": Setting(at_least("1s"), 15.0),
     "drain": Setting(duration, 10.0),
+    "limit_up": Setting(rate, None),
+    "limit_down": Setting(rate, None),
 }
 
 
@@ -158,6 +191,8 @@ class Settings:
     rescan: float
     ttl: float
     drain: float
+    limit_up: int | None
+    limit_down: int | None
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None) -> Settings:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pirate.config import LONGEST, SETTINGS, Settings, duration, load
+from pirate.config import LONGEST, SETTINGS, Settings, duration, holders, load
 from pirate.errors import UsageError
 from pirate.model import Address
 
@@ -58,6 +58,8 @@ GOOD = {
     "rescan": ("100ms", 0.1),
     "ttl": ("1s", 1.0),
     "drain": ("0", 0.0),
+    "limit_up": ("64K", 64 * 1024),
+    "limit_down": ("1.5M", 1536 * 1024),
 }
 
 
@@ -197,3 +199,28 @@ def test_what_is_no_address_to_listen_on(home: Path, text: str) -> None:
 def test_what_is_no_peer(home: Path, text: str) -> None:
     with pytest.raises(UsageError, match="--peer: "):
         read(home, flags={"peers": [text or ":1"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("65536", 65536), ("500k", 512_000), ("10M", 10 << 20), ("1.5G", 3 << 29)]
+)
+def test_rates(home: Path, text: str, rate: int) -> None:
+    assert read(home, flags={"limit_up": text}).limit_up == rate
+
+
+@pytest.mark.parametrize("text", ["", "-1", "10MB", "10 M", "1e9", "fast", "M", 400 * "9"])
+def test_what_is_no_rate(home: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"--limit-down: .* is not a size"):
+        read(home, flags={"limit_down": text})
+
+
+def test_a_rate_that_others_would_take_for_a_stall_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match="--limit-up: 63K is too slow, 64K a second is the least"):
+        read(home, flags={"limit_up": "63K"})
+
+
+def test_how_many_holders() -> None:
+    assert (holders("1"), holders("64")) == (1, 64)
+    for text in ("0", "65", "-1", "1.0", "", "\u0661", 5000 * "9"):
+        with pytest.raises(ValueError, match="is not a number from 1 to 64"):
+            holders(text)

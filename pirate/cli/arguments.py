@@ -29,7 +29,7 @@ folders now."""
 _GET_EXAMPLES = """\
 examples:
   pirate get 3f786850b387550fdab836ed7e6dc881de23001b
-  pirate get -q 3f786850 -o - | tar x                    verified first, no file
+  pirate get -q 3f786850 -o - | tar x                    while it comes
   pirate ls --sums 'src/*' | pirate get -i - -d copy     a whole folder
 
 What has arrived when it is broken off is kept, and the same command goes on
@@ -141,6 +141,7 @@ def _serve(command: Parser) -> None:
     command.add_argument("--port-file", metavar="FILE", help="write the port there once ready")
     command.add_argument("--rescan", metavar="TIME", help="between looks for changed files (30s)")
     command.add_argument("--ttl", metavar="TIME", help="until others forget us if we vanish (15s)")
+    command.add_argument("--limit-up", metavar="RATE", help="a second, for all, as in 500K 10M 1G")
     command.add_argument("--drain", metavar="TIME", help="for running answers at the end (10s)")
     _network(command)
     _output(command)
@@ -164,6 +165,10 @@ def _get(command: Parser) -> None:
         default="fail",
         help="other content there: fail, skip, overwrite or rename (fail)",
     )
+    command.add_argument(
+        "-s", dest="holders", metavar="N", default="8", help="holders to ask at once (8)"
+    )
+    command.add_argument("--limit-down", metavar="RATE", help="a second, as in 500K 10M 1G (none)")
     command.add_argument("--wait", metavar="TIME", help="for a holder to appear")
     command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none (auto)")
     _network(command)

@@ -1,6 +1,8 @@
 """The progress bar on a terminal."""
 
-from rich.console import Console
+from collections.abc import Callable, Iterable
+
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -9,18 +11,17 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
+from pirate.cli import text
 from pirate.cli.output import Output
 from pirate.cli.progress import Plain
-from pirate.cli.text import harmless, rate
 from pirate.disk.names import safe_name
 from pirate.model import Entry
 
 # Longer names leave no room for the bar on a terminal of 80 columns.
-NAME_CELLS = 24
+NAME_CELLS = 20
 
 
 class Bar(Plain):
@@ -28,41 +29,67 @@ class Bar(Plain):
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
-        self._progress = Progress(
+        self._progress = _Lines(
+            lambda: Text(text.harmless(f"  {self.holders()}"), style="dim", overflow="ellipsis"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=None),
             DownloadColumn(binary_units=True),
-            _Speed(),
-            TimeRemainingColumn(),
+            _Computed(self._speed),
+            _Computed(self._left),
             console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
-            transient=True,
         )
         self._task: TaskID | None = None
 
     def started(self, entry: Entry, resumed: int) -> None:
         """See ``Observer``."""
         super().started(entry, resumed)
-        name = Text(harmless(safe_name(entry.names[0])))
+        name = Text(text.harmless(safe_name(entry.names[0])))
         name.truncate(NAME_CELLS, overflow="ellipsis")
         self._task = self._progress.add_task(name.plain, total=entry.size, completed=resumed)
         self._progress.start()
 
     def progress(self, done: int, size: int) -> None:
         """See ``Observer``."""
+        self._meter.progress(done, size)
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=size)
 
-    def say(self, text: str) -> None:
+    def say(self, remark: str) -> None:
         """Print a remark above the bar, which is drawn again below it."""
-        self._progress.console.print(Text(f"pirate: {harmless(text)}"), soft_wrap=True)
+        self._progress.console.print(Text(f"pirate: {text.harmless(remark)}"), soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar off the screen."""
         self._progress.stop()
 
+    def _speed(self) -> str:
+        return text.rate(self._meter.rate)
 
-class _Speed(ProgressColumn):
-    """In the units of all our other figures; rich's own are decimal."""
+    def _left(self) -> str:
+        left = self._meter.left
+        return "" if left is None else f"{text.seconds(left)} left"
 
-    def render(self, task: Task) -> Text:
-        return Text(rate(task.speed) if task.speed else "", justify="right")
+
+class _Computed(ProgressColumn):
+    """A text made at each drawing, in the units of all our other figures; rich's are decimal."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def render(self, _: Task) -> Text:
+        return Text(self._make(), justify="right")
+
+
+class _Lines(Progress):
+    """The bar, and a line below it."""
+
+    def __init__(
+        self, below: Callable[[], Text], *columns: ProgressColumn, console: Console
+    ) -> None:
+        self._below = below  # rich draws before it is ready
+        super().__init__(*columns, console=console, transient=True, expand=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield self._below()

@@ -178,13 +178,6 @@ def test_names_that_are_no_text_are_still_json(pirate: Pirate, tmp_path: Path) -
     assert valid(done, "hash")
 
 
-def test_a_start_over_gives_no_negative_speed() -> None:
-    meter = progress.Meter(0.0)
-    meter.start(1000)
-    assert meter.rate(10) == 0
-    assert meter.left(10, 2000) is None
-
-
 def test_the_examples_of_the_documentation_fit_the_schemas() -> None:
     text = (Path(__file__).parents[2] / "docs" / "CLI.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\{.*\}$", text, re.MULTILINE)

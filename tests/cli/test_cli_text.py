@@ -13,6 +13,7 @@ from honest import digest_of, hello
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pirate.chain import NO_CHAIN
 from pirate.cli import text
 from pirate.cli.log import HarmlessFormatter
 from pirate.cli.output import one_line
@@ -105,7 +106,7 @@ def nasty_peer(name: str) -> Behaviour:
                     page = messages.Entries(1, 1, len(CONTENT), (entry,)[:limit])
                     line.send(page.frame(header.request))
                 case messages.Stat():
-                    line.send(messages.Entry(entry).frame(header.request))
+                    line.send(messages.Entry(entry, NO_CHAIN).frame(header.request))
                 case messages.Read():
                     truly(line, header.request, CONTENT)
 

@@ -13,7 +13,9 @@ from typing import IO, NamedTuple, Self
 
 from etcd_server import free_port
 
-from pirate.model import Address
+from pirate.chain import length
+from pirate.disk.journal import decode
+from pirate.model import Address, Digest
 
 SOURCE = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -72,6 +74,18 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     while not (holds := condition()) and time.monotonic() < end:
         time.sleep(0.01)
     return holds
+
+
+def arrived(place: Path) -> int:
+    """Bytes of unfinished downloads that are there and proven."""
+    total = 0
+    for part in place.rglob(".*.pirate-part"):
+        journal = part.with_suffix(".pirate-journal")
+        with contextlib.suppress(FileNotFoundError):
+            digest = Digest(bytes.fromhex(part.name[1:41]))
+            said = decode(journal.read_bytes(), digest, part.stat().st_ino)
+            total += sum(length(said[0].size, index) for index in said[0].links) if said else 0
+    return total
 
 
 def one_line(done: Done, code: str) -> bool:

@@ -12,9 +12,9 @@ from processes.peers import pirate, until
 
 from pirate.cli.progress import Silent
 from pirate.config import load
-from pirate.fetch.download import Terms
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target, Verdict
+from pirate.fetch.terms import Terms
 from pirate.model import Digest
 from pirate.net.dial import Dialer
 from pirate.node import Node, new_hello

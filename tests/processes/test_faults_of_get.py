@@ -14,7 +14,8 @@ from evil import Holder, dying, ghost, liar, mute
 from fake import Behaviour, Fake, Line
 from honest import digest_of, listen, some_bytes
 from processes.network import fill
-from processes.peers import Done, Running, Serving, frozen, nobody, one_line, pirate, until
+from processes.peers import Done, Running, Serving, arrived, frozen, nobody, one_line, pirate, until
+from vouching import honest
 
 from pirate.model import Address
 
@@ -80,11 +81,6 @@ def listed(sharer: Serving) -> list[str]:
     return sorted(line.partition("  ")[2] for line in lines)
 
 
-def arrived(place: Path) -> int:
-    """Bytes of an unfinished download that are there."""
-    return sum(part.stat().st_size for part in place.glob(".*.pirate-part"))
-
-
 def names(place: Path) -> list[str]:
     return sorted(path.name for path in place.iterdir())
 
@@ -122,7 +118,7 @@ def test_a_peer_slower_than_a_second_does_not_end_the_search(place: Path) -> Non
 
 
 def test_a_slow_peer_without_the_file_does_not_hold_up_a_holder(place: Path) -> None:
-    done = get_from(place, late(no(), 4.0), Holder(CONTENT))
+    done = get_from(place, late(no(), 4.0), honest(CONTENT))
     assert done.code == 0
     assert done.seconds < AT_ONCE
 
@@ -132,7 +128,7 @@ def test_dead_peers_do_not_hang_the_search(place: Path) -> None:
     with ExitStack() as stack:
         dead = [stack.enter_context(Fake(behaviour)).address for behaviour in (mute, ghost)]
         dead += [nobody(), stack.enter_context(black_hole())]
-        holder = stack.enter_context(Fake(Holder(CONTENT)))
+        holder = stack.enter_context(Fake(honest(CONTENT)))
         done = get(place, *dead, holder.address)
     assert done.code == 0
     assert done.seconds < AT_ONCE
@@ -185,7 +181,7 @@ def test_a_transfer_from_a_frozen_holder_ends_by_the_deadline(
             with frozen(holder):
                 done = getting.ends(4)
     assert done.code in {5, 7}
-    assert names(place) == [f".{sha1}.pirate-part"]
+    assert names(place) == [f".{sha1}.pirate-journal", f".{sha1}.pirate-part"]
 
 
 def test_changed_bytes_are_not_accepted_under_the_digest_that_was_asked_for(place: Path) -> None:

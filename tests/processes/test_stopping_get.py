@@ -9,17 +9,13 @@ import pytest
 from evil import mute
 from fake import Fake
 from processes.network import fill
-from processes.peers import Running, Serving, command, environment, one_line, pirate, until
+from processes.peers import Running, Serving, arrived, command, environment, one_line, pirate, until
 
 SOON = 2.0
+MIB = 1024 * 1024
 SIGNALS = pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
-
-
-def arrived(place: Path) -> int:
-    """Bytes of an unfinished download that are there."""
-    return sum(part.stat().st_size for part in place.rglob(".*.pirate-part"))
 
 
 @SIGNALS
@@ -39,7 +35,8 @@ def test_a_download_that_is_broken_off_goes_on_where_it_was(
         assert kept > 1_000_000
         result = json.loads(pirate(*get, "--json").out.splitlines()[-1])
     assert result["resumed_bytes"] == kept
-    assert result["received_bytes"] == result["size"] - kept
+    # What was on its way when it ended is lost, and what dawdles at the end comes twice.
+    assert result["size"] - kept <= result["received_bytes"] <= result["size"] - kept + 4 * MIB
     assert [path.name for path in place.iterdir()] == ["big.bin"]
 
 
@@ -66,7 +63,9 @@ def test_an_interrupted_get_to_stdout_leaves_no_temporary_files(
         with Running(*get, TMPDIR=str(place)) as getting:
             assert until(lambda: arrived(place) > 1_000_000)
             done = getting.stopped_by(signal.SIGTERM)
-    assert (done.code, done.written) == (143, b"")
+    assert done.code == 143
+    assert done.seconds < SOON, "its reader takes nothing"
+    assert (folder / "big.bin").read_bytes().startswith(done.written)
     assert list(place.iterdir()) == []
 
 

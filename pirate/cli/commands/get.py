@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pirate.cli.output import Output
-from pirate.cli.progress import label, observer
+from pirate.cli.progress import label
 from pirate.cli.sums import read_sums
 from pirate.cli.text import counted, harmless, rate, seconds, size
-from pirate.config import Settings, duration, parsed, remote
+from pirate.cli.watching import observer
+from pirate.config import LEAST_RATE, Settings, duration, holders, parsed, remote
 from pirate.disk.names import SafePath, safe_path
 from pirate.errors import LocalIOError, PartialError, PirateError, UsageError
-from pirate.fetch.download import Received, Terms
 from pirate.fetch.get import Getter
 from pirate.fetch.swarm import complete
 from pirate.fetch.target import IfExists, Target, Verdict
+from pirate.fetch.terms import Observer, Received, Terms
 from pirate.model import Digest
 from pirate.node import Network
 from pirate.ref import Prefix, parse_ref
 from pirate.scope import Stop
+from pirate.throttle import Throttle
 
 
 class Want(NamedTuple):
@@ -43,6 +45,13 @@ class Getting:
     network: Network
     if_exists: IfExists
     wait: float
+    holders: int
+    throttle: Throttle | None
+
+    def terms(self, watcher: Observer, stop: Stop) -> Terms:
+        """The terms of one download."""
+        network = self.network
+        return Terms(network.dialer, watcher, network.deadline, stop, self.holders, self.throttle)
 
 
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
@@ -57,6 +66,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             network,
             _if_exists(arguments.if_exists),
             parsed(duration, arguments.wait or "0", "--wait"),
+            *_limits(arguments, settings),
         )
         if arguments.output == "-":
             return _to_stdout(wants[0], getting)
@@ -64,6 +74,17 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             _get(wants[0], getting)
             return 0
         return _get_all(wants, getting)
+
+
+def _limits(arguments: Namespace, settings: Settings) -> tuple[int, Throttle | None]:
+    """How many holders at once, and how fast from all of them.
+
+    A low limit is shared by few: what is too little for one of them is a stall.
+    """
+    count = parsed(holders, arguments.holders, "-s")
+    if settings.limit_down is None:
+        return count, None
+    return min(count, settings.limit_down // LEAST_RATE), Throttle(settings.limit_down)
 
 
 def _wants(arguments: Namespace) -> list[Want]:
@@ -157,14 +178,15 @@ def _start(
         network = getting.network
         digest = complete(digest, network.peers(), network.dialer, network.deadline, stop)
     watcher, close = observer(getting.output, getting.settings.progress, want.text, path)
-    terms = Terms(getting.network.dialer, watcher, getting.network.deadline, stop)
+    terms = getting.terms(watcher, stop)
     return digest, Getter(getting.network.peers, terms, getting.wait), close
 
 
 def _to_stdout(want: Want, getting: Getting) -> int:
     digest, getter, close = _start(want, getting, lambda: "-")
     try:
-        getter.to_stream(digest, sys.stdout.buffer)
+        sys.stdout.flush()
+        getter.to_stream(digest, sys.stdout.fileno())
     finally:
         close()
     return 0

@@ -9,7 +9,7 @@ from pirate.cli.sums import sum_line
 from pirate.cli.text import counted, harmless
 from pirate.config import Settings
 from pirate.disk.hashing import digest_of
-from pirate.disk.partfile import translated
+from pirate.disk.tree import translated
 from pirate.errors import LocalIOError, PartialError
 from pirate.model import Digest
 

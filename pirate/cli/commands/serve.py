@@ -11,7 +11,7 @@ from pathlib import Path
 from pirate.cli.output import Output
 from pirate.cli.text import counted, size
 from pirate.config import Settings
-from pirate.disk.partfile import translated
+from pirate.disk.tree import translated
 from pirate.node import Node
 from pirate.scope import Scope, Stop
 
