@@ -1,8 +1,31 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.conftest import Run
+import pytest
+from scripts.conftest import ROOT, SCRIPT_SECONDS, Run
+
+
+@pytest.fixture(name="bare_run")
+def _bare_run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run a script where its PATH leads to nothing."""
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+
+    def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, ROOT / script, *map(str, arguments)],
+            env=environment | {"PATH": str(nothing)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+
+    return run
 
 
 def last_line(text: str) -> dict[str, Any]:
@@ -11,7 +34,7 @@ def last_line(text: str) -> dict[str, Any]:
 
 
 def test_single_ends_with_its_figures(run: Run, pirate: Path, tmp_path: Path) -> None:
-    arguments = ("--size", "300K", "--runs", 2, "--alone", "--folder", tmp_path)
+    arguments = ("--size", "300K", "--runs", 2, "--rows", "pirate", "--folder", tmp_path)
     done = run("scripts/bench/single", *arguments, "--pirate", pirate)
     assert done.returncode == 0, done.stderr
     report = last_line(done.stdout)
@@ -27,9 +50,37 @@ def test_single_ends_with_its_figures(run: Run, pirate: Path, tmp_path: Path) ->
 def test_single_leaves_nothing_behind(run: Run, pirate: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bench"
     folder.mkdir()
-    arguments = ("--size", "1K", "--runs", 1, "--alone", "--folder", folder)
+    arguments = ("--size", "1K", "--runs", 1, "--rows", "pirate", "--folder", folder)
     run("scripts/bench/single", *arguments, "--pirate", pirate)
     assert list(folder.iterdir()) == []
+
+
+def test_single_measures_each_way_or_names_what_it_lacks(
+    run: Run, pirate: Path, tmp_path: Path
+) -> None:
+    arguments = ("--size", "64K", "--runs", 1, "--folder", tmp_path, "--pirate", pirate)
+    done = run("scripts/bench/single", *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = last_line(done.stdout)["rows"]
+    without = [line for line in done.stdout.splitlines() if line.startswith("without ")]
+    assert "pirate" in rows
+    assert len(rows) + len(without) == 8
+
+
+def test_single_goes_on_without_what_is_not_installed(
+    bare_run: Run, pirate: Path, tmp_path: Path
+) -> None:
+    arguments = ("--size", "1K", "--runs", 1, "--rows", "pirate,aria2", "--folder", tmp_path)
+    done = bare_run("scripts/bench/single", *arguments, "--pirate", pirate)
+    assert done.returncode == 0, done.stderr
+    assert "aria2, 4 connections: aria2c is missing: apt install aria2" in done.stdout
+    assert set(last_line(done.stdout)["rows"]) == {"pirate"}
+
+
+def test_single_knows_its_rows(run: Run) -> None:
+    done = run("scripts/bench/single", "--rows", "pirate,gopher")
+    assert done.returncode == 2
+    assert "'gopher' is none of pirate,curl," in done.stderr
 
 
 def test_single_says_what_failed(run: Run, pirate: Path, tmp_path: Path) -> None:
@@ -47,3 +98,16 @@ def test_start_compares_with_python_itself(run: Run, pirate: Path) -> None:
     report = last_line(done.stdout)
     assert set(report["rows"]) == {"python", "version", "get"}
     assert set(report["ratios"]) == set(report["bars"]) == {"version", "get"}
+
+
+def test_holders_tells_its_scenes(run: Run) -> None:
+    done = run("scripts/bench/holders", "--help")
+    assert done.returncode == 0, done.stderr
+    for scene in ("tenth:", "tenth_link:", "quarters:", "cable:"):
+        assert scene in done.stdout
+
+
+def test_holders_says_what_it_needs(bare_run: Run) -> None:
+    done = bare_run("scripts/bench/holders")
+    assert done.returncode == 1
+    assert done.stderr == "holders: this needs root, and ip and tc: apt install iproute2\n"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from scripts.conftest import Run
 
+from pirate.chain import LEAST_SEGMENT
+
 FILES = {
     "a.txt": b"one\n",
     "below/b.bin": bytes(range(256)) * 4096,
@@ -69,7 +71,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(run: Run, peer: str, tmp_p
     (mirror / "below").mkdir(parents=True)
     content = FILES["below/b.bin"]
     sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-    (mirror / "below" / f".{sha1}.pirate-part").write_bytes(content[:1000])
+    (mirror / "below" / f".{sha1}.pirate-part").write_bytes(content[: LEAST_SEGMENT + 1000])
     done = run("scripts/fetch-all", peer, mirror, "--json")
     assert done.returncode == 0, done.stderr
     reports = [json.loads(line) for line in done.stdout.splitlines()]
@@ -78,7 +80,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(run: Run, peer: str, tmp_p
         for report in reports
         if report.get("sha1") == sha1 and "path" in report
     ]
-    assert resumed == 1000
+    assert resumed == LEAST_SEGMENT
     assert found(mirror) == FILES
 
 
