@@ -85,7 +85,9 @@ def test_color_never_gives_none_and_always_gives_some_to_a_pipe(server: Serving)
 def test_get_draws_a_bar_and_takes_it_away(place: Path, big: tuple[Path, str]) -> None:
     folder, sha1 = big
     with Serving(folder) as holder:
-        code, seen = shown("get", sha1, "--peer", holder.address, "-d", place)
+        # So slowly that the bar is seen at work: 300 MiB take 0.2 s otherwise.
+        limit = ("--limit-down", "200M")
+        code, seen = shown("get", sha1, "--peer", holder.address, "-d", place, *limit)
     assert code == 0
     assert "━" in seen
     assert "MiB/s" in seen
