@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Self
 
 from pirate.disk.hashing import READ_BYTES, digest_of
-from pirate.disk.journal import Journal
+from pirate.disk.journal import JOURNAL_SUFFIX, Journal
 from pirate.disk.names import SafeName
 from pirate.disk.tree import PART_SUFFIX, translated
 from pirate.disk.writeback import begin_writing
-from pirate.errors import BusyError, ExistsError
+from pirate.errors import BusyError, ExistsError, LocalIOError
 from pirate.model import Digest
 
 # What is written at once. With 1 MiB a file system takes single folios of that size, and finding
@@ -116,6 +116,12 @@ class PartFile:
         with translated("cannot truncate the part file"):
             os.ftruncate(self._file, size)
 
+    def discard(self) -> None:
+        """Give it up, and what its journal says: leaving the block leaves nothing."""
+        with self.journal() as journal:
+            journal.remove()
+        self.truncate(0)
+
     def publish(self, name: SafeName | str, *, overwrite: bool = False) -> None:
         """Give the file its final name, durably; the caller has verified its digest.
 
@@ -184,6 +190,17 @@ class PartFile:
         except FileNotFoundError:  # whoever had it has just published it or let it go
             return False
         return os.path.samestat(status, named)
+
+
+def sweep(folder: int, digest: Digest) -> None:
+    """Remove what unfinished downloads have left in a folder where the whole file is now.
+
+    Another process that is at one keeps it. What cannot be removed stays: the file is there.
+    """
+    with contextlib.suppress(BusyError, LocalIOError):
+        if any(exists(folder, f".{digest}{suffix}") for suffix in (PART_SUFFIX, JOURNAL_SUFFIX)):
+            with PartFile(folder, digest) as part:
+                part.discard()
 
 
 def exists(folder: int, name: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pirate.disk.names import safe_name
-from pirate.disk.partfile import PartFile
+from pirate.disk.partfile import PartFile, sweep
 from pirate.disk.tree import translated
 from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError
 from pirate.fetch.download import Download
@@ -31,25 +31,10 @@ class Getter:
 
     def to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
         """Bring ``digest`` to ``target``, verified, unless it is there already."""
-        verdict = target.judge(digest)
-        if verdict is not Verdict.WANTED:
-            return verdict, Received()
-
-        def found(entry: Entry) -> None:
-            if target.name is None:
-                target.name = safe_name(entry.names[0])
-                verdict = target.judge(digest)
-                if verdict is not Verdict.WANTED:
-                    raise _DeclinedError(verdict)
-
-        with PartFile(target.folder, digest) as part:
-            download = Download(digest, part, self.terms, found)
-            try:
-                self.run(download)
-            except _DeclinedError as declined:
-                return declined.verdict, download.report
-            target.publish(part)
-            return Verdict.WANTED, download.report
+        verdict, received = self._to_target(digest, target)
+        if verdict is Verdict.PRESENT:  # a kill may have come right after it was published
+            sweep(target.folder, digest)
+        return verdict, received
 
     def to_stream(self, digest: Digest, out: int) -> Received:
         """Write the file to the descriptor ``out`` as it comes, each segment once it is proven.
@@ -84,6 +69,27 @@ class Getter:
                     raise StoppedError("stopped") from error
                 if waiting.passed:
                     raise TimedOutError(f"waited {self.wait:g} s: {error}") from error
+
+    def _to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
+        verdict = target.judge(digest)
+        if verdict is not Verdict.WANTED:
+            return verdict, Received()
+
+        def found(entry: Entry) -> None:
+            if target.name is None:
+                target.name = safe_name(entry.names[0])
+                verdict = target.judge(digest)
+                if verdict is not Verdict.WANTED:
+                    raise _DeclinedError(verdict)
+
+        with PartFile(target.folder, digest) as part:
+            download = Download(digest, part, self.terms, found)
+            try:
+                self.run(download)
+            except _DeclinedError as declined:
+                return declined.verdict, download.report
+            target.publish(part)
+            return Verdict.WANTED, download.report
 
 
 class _DeclinedError(Exception):

@@ -72,12 +72,19 @@ class Holders:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def all(self) -> list[str]:
+        """Arguments that name them."""
+        return _named(self._addresses)
+
     def some(self, rng: Random) -> list[str]:
         """Arguments that name one of them or more."""
-        chosen = rng.sample(self._addresses, rng.randint(1, self._count))
-        return [word for address in chosen for word in ("--peer", str(address))]
+        return _named(rng.sample(self._addresses, rng.randint(1, self._count)))
 
     def indexes(self, sample: Sample) -> list[int]:
         """Which segments of ``sample`` were asked for, in order, as often as they were."""
         segment = length(len(sample.content), 0)
         return [offset // segment for offset, _ in self.asked.reads]
+
+
+def _named(addresses: list[Address]) -> list[str]:
+    return [word for address in addresses for word in ("--peer", str(address))]

@@ -38,9 +38,9 @@ class Forgetful:
 
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
         """See stat(2)."""
-        self._disk.check()
         if path == "/":
             return _FOLDER
+        self._disk.check()
         number = self._number(path, fh)
         size = len(self._disk.files[number].content)
         return {
@@ -149,7 +149,7 @@ class Mounted:
         end = time.monotonic() + MOUNT_SECONDS
         while not self._point.is_mount():
             if time.monotonic() > end or not self._thread.is_alive():
-                raise RuntimeError("FUSE cannot be mounted here")
+                raise OSError("FUSE cannot be mounted here")
             time.sleep(0.005)
         return self
 

@@ -33,24 +33,24 @@ class Place:
         return self.sample.name, self._part.name, self._journal.name
 
     def look(self) -> Seen:
-        """After a crash: names, bytes and journal; a believed segment must be there."""
-        wrong = []
-        finals = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
-        published = False
-        for path in finals:
-            if path.name == self.sample.name and path.read_bytes() == self.sample.content:
-                published = True
-            else:
-                wrong.append(f"{path.name} stands there and is not the file")
+        """After a kill: names, bytes and journal; a noted segment must be there."""
         proven = self._proven()
-        if proven:
-            with self._part.open("rb") as part:
-                for index in sorted(proven):
-                    expected = self.sample.segment(index)
-                    part.seek(len(self.sample.segment(0)) * index)
-                    if part.read(len(expected)) != expected:
-                        wrong.append(f"segment {index} is noted and not there")
+        wrong = self.misnamed() + [
+            f"segment {index} is noted and not there"
+            for index in sorted(proven or ())
+            if not self._has(index)
+        ]
+        published = (self.folder / self.sample.name).exists()
         return Seen(published, self._everything if published else proven, wrong)
+
+    def misnamed(self) -> list[str]:
+        """What stands under a final name and is not the file."""
+        return [
+            f"{path.name} stands there and is not the file"
+            for path in self.folder.iterdir()
+            if not path.name.startswith(".")
+            and (path.name != self.sample.name or path.read_bytes() != self.sample.content)
+        ]
 
     def whole(self) -> bool:
         """Whether the part file has all bytes, whatever the journal says."""
@@ -70,6 +70,13 @@ class Place:
         """What lies there and was not expected."""
         names = {path.name for path in self.folder.iterdir()}
         return [f"{name} is left" for name in sorted(names - set(expected))]
+
+    def _has(self, index: int) -> bool:
+        """Whether the part file has the bytes of a segment."""
+        with self._part.open("rb") as part:
+            part.seek(len(self.sample.segment(0)) * index)
+            expected = self.sample.segment(index)
+            return part.read(len(expected)) == expected
 
     @property
     def _everything(self) -> set[int]:

@@ -69,7 +69,7 @@ class Powering:
         bad = len(self.bad)
         for _ in range(self._rng.randint(0, 3)):
             near = self._rng.random() < 0.5
-            first = max(0, self._steps - LAST_STEPS) if near else 0
+            first = max(0, self._steps - LAST_STEPS) if near else 1
             disk, done = self._cut(disk, sample.name, self._rng.randint(first, self._steps))
             if done or len(self.bad) > bad:
                 break
@@ -91,7 +91,7 @@ class Powering:
             place = self._place(name)
             if not disk.off and code == 0 and not present:
                 self.bad.append("it said it is done, and after a cut the file is absent")
-            self.bad += [f"{what}: {each}" for each in place.look().wrong]
+            self.bad += [f"{what}: {each}" for each in place.misnamed()]
         self.found["whole" if present else "part" if after.names else "nothing"] += 1
         return after, code == 0
 
