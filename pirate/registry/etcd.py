@@ -167,6 +167,8 @@ class EtcdRegistry:
 
     def _call(self, rpc: Callable[[], T], deadline: Deadline) -> T:
         """Give what ``rpc`` gives, trying again until the deadline; RegistryError otherwise."""
+        if deadline.passed:  # gRPC might answer all the same, from a connection that is warm
+            raise RegistryError("no time left to ask etcd")
         backoff = Backoff(0.05, 0.5, self._rng)
         while True:
             self._client.timeout = min(RPC_SECONDS, deadline.left)

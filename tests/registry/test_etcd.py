@@ -190,8 +190,10 @@ def test_where_no_etcd_answers_every_call_is_an_error_by_its_deadline(
 
 
 def test_no_call_begins_after_its_deadline(ours: EtcdRegistry) -> None:
-    with pytest.raises(RegistryError):
-        ours.announce(OURS, Deadline(0.0))
+    ours.announce(OURS, Deadline(SOON))  # a warm connection answers even a call without time
+    for _ in range(50):
+        with pytest.raises(RegistryError):
+            ours.announce(OURS, Deadline(0.0))
 
 
 @pytest.mark.parametrize("dead", ["black hole", "nobody"])
