@@ -117,6 +117,10 @@ class RegistryError(PirateError):
     exit_code = 4
 
 
+class ClashError(RegistryError):
+    """Nothing to do: this node goes on under a new peer id."""
+
+
 class StoppedError(PirateError):
     """Run the same command again: what has arrived is kept."""
 

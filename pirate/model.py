@@ -1,7 +1,7 @@
 """Values that every room shares. All frozen; an invalid one cannot be built."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Self
 
 DEFAULT_PORT = 7070
@@ -127,22 +127,24 @@ class Peer:
     """Another running pirate and how to reach it.
 
     ``id``, ``name`` and ``announcement`` are unknown for a peer that the user named by its
-    address until its HELLO tells them.
+    address until its HELLO tells them. ``via`` is how it was found: the kinds of registries
+    that know it.
     """
 
     addresses: tuple[Address, ...]
     id: PeerId | None = None
     name: str = ""
     announcement: Announcement | None = None
+    via: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def announced(cls, announcement: Announcement) -> Self:
+    def announced(cls, announcement: Announcement, *via: str) -> Self:
         """The peer behind an announcement."""
-        return cls(announcement.addresses, announcement.id, announcement.name, announcement)
+        return cls(announcement.addresses, announcement.id, announcement.name, announcement, via)
 
     def met(self, peer_id: PeerId, name: str) -> "Peer":
         """This peer as its HELLO introduced it."""
-        return Peer(self.addresses, peer_id, name or self.name, self.announcement)
+        return replace(self, id=peer_id, name=name or self.name)
 
     @property
     def key(self) -> PeerId | Address:

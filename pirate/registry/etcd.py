@@ -112,7 +112,7 @@ class EtcdRegistry:
             except ProtocolError as error:
                 refused[pair.key] = error
             else:
-                found[announcement.id] = Peer.announced(announcement)
+                found[announcement.id] = Peer.announced(announcement, self.kind)
         self._note_refused(refused)
         if self._written and self._written.id not in found and not answer.more:
             self._written = None

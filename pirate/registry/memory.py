@@ -71,7 +71,7 @@ class MemoryRegistry:
 
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:  # noqa: ARG002
         """See ``Registry``."""
-        return tuple(Peer.announced(each) for each in self._network.announcements())
+        return tuple(Peer.announced(each, self.kind) for each in self._network.announcements())
 
     def close(self) -> None:
         """See ``Registry``."""

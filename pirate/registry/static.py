@@ -11,7 +11,9 @@ class StaticRegistry:
     problem = None
 
     def __init__(self, addresses: tuple[Address, ...]) -> None:
-        self._peers = tuple(Peer(addresses=(address,)) for address in dict.fromkeys(addresses))
+        self._peers = tuple(
+            Peer((address,), via=(self.kind,)) for address in dict.fromkeys(addresses)
+        )
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """Do nothing: others name us by our address."""

@@ -1,6 +1,7 @@
 """Several registries as one, of which any may fail without spoiling the others."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -76,12 +77,21 @@ class UnionRegistry:
 
 
 def merge(lists: tuple[tuple[Peer, ...], ...]) -> tuple[Peer, ...]:
-    """Each peer once; one without an id is left out if an announced one has its address."""
+    """Each peer once, with all ways by which it was found.
+
+    One without an id is the announced one that has its address, if there is one.
+    """
     found: dict[PeerId | Address, Peer] = {}
-    for peer in (peer for peers in lists for peer in peers):
-        found.setdefault(peer.key, peer)
-    announced = {address for peer in found.values() if peer.id for address in peer.addresses}
-    return tuple(peer for peer in found.values() if peer.id or peer.addresses[0] not in announced)
+    at: dict[Address, PeerId] = {}
+    several = [peer for peers in lists for peer in peers]
+    for peer in sorted(several, key=lambda peer: peer.id is None):
+        key = peer.id or at.get(peer.addresses[0]) or peer.key
+        known = found.get(key)
+        via = dict.fromkeys((known.via if known else ()) + peer.via)
+        found[key] = replace(known or peer, via=tuple(via))
+        if peer.id:
+            at.update(dict.fromkeys(peer.addresses, peer.id))
+    return tuple(found.values())
 
 
 def _sum(answers: list[T | RegistryError]) -> RegistryError | None:

@@ -138,3 +138,15 @@ def test_a_slow_part_takes_no_time_from_the_others() -> None:
     union = UnionRegistry((Slow(), Slow(), hurried))
     union.peers(Deadline(0.2))
     assert hurried.left > 0.1
+
+
+def test_a_peer_tells_by_which_ways_it_was_found() -> None:
+    announced = Peer.announced(announcement(1), "etcd")
+    again = Peer.announced(announcement(1), "mdns")
+    named = Peer(announced.addresses, via=("static",))
+    alone = Peer((Address("127.0.0.9", 7070),), via=("static",))
+    ways = {str(peer): peer.via for peer in merge(((named, alone), (announced,), (again,)))}
+    assert ways == {
+        "n1 (127.0.0.1:7070)": ("etcd", "mdns", "static"),
+        "127.0.0.9:7070": ("static",),
+    }
