@@ -18,7 +18,8 @@ from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target
 from pirate.fetch.terms import Terms
 from pirate.model import PeerId
-from pirate.node import Network, Node
+from pirate.network import Network
+from pirate.node import Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.roster import Roster
 from pirate.scope import Scope, Stop

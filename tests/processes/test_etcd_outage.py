@@ -17,7 +17,8 @@ from pirate.fetch.target import IfExists, Target, Verdict
 from pirate.fetch.terms import Terms
 from pirate.model import Digest
 from pirate.net.dial import Dialer
-from pirate.node import Node, new_hello
+from pirate.network import new_hello
+from pirate.node import Node
 from pirate.roster import MOST_RETRY_SECONDS
 from pirate.scope import Scope, Stop
 

@@ -21,7 +21,7 @@ from pirate.fetch.swarm import complete
 from pirate.fetch.target import IfExists, Target, Verdict
 from pirate.fetch.terms import Observer, Received, Terms
 from pirate.model import Digest
-from pirate.node import Network
+from pirate.network import Network
 from pirate.ref import Prefix, parse_ref
 from pirate.scope import Stop
 from pirate.throttle import Throttle

@@ -11,7 +11,7 @@ from pirate.config import Settings
 from pirate.errors import PeerError
 from pirate.fetch.swarm import Holder, complete, nobody, search
 from pirate.model import Digest, Peer
-from pirate.node import Network
+from pirate.network import Network
 from pirate.ref import parse_ref
 from pirate.scope import Stop
 

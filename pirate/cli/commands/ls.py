@@ -14,7 +14,7 @@ from pirate.cli.tables import print_table
 from pirate.config import Settings, remote
 from pirate.errors import NoNetworkError, NotFoundError, PeerError
 from pirate.model import Address, Digest, Peer, PeerId
-from pirate.node import Network
+from pirate.network import Network
 from pirate.scope import Stop
 
 ASK_SECONDS = 30.0

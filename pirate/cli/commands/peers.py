@@ -15,7 +15,7 @@ from pirate.errors import NoNetworkError, PeerError
 from pirate.model import Digest, Peer
 from pirate.net.conversation import Page
 from pirate.net.survey import survey
-from pirate.node import Network
+from pirate.network import Network
 from pirate.scope import Stop
 
 ASK_SECONDS = 5.0
