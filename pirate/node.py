@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import time
+from dataclasses import replace
 
 from pirate import __version__
 from pirate.config import EVERYWHERE, Settings
@@ -57,7 +58,7 @@ class Node:
         handler = Handler(self.library, Throttle(limit) if limit else None)
         self._server = Server(
             listener,
-            self.hello,
+            self.greeting,
             handler.answer,
             limits=Limits(guests=min(guests, MOST_GUESTS), stall=settings.stall_timeout),
             drain=settings.drain,
@@ -84,6 +85,10 @@ class Node:
         if self.announces and not stop.is_set:
             self.heartbeat.announced.wait(START_SECONDS)
         return not stop.is_set
+
+    def greeting(self, guest: Address) -> Hello:
+        """Our HELLO for the guest at an address."""
+        return replace(self.hello, seen=str(guest))
 
     def announcement(self) -> Announcement:
         """What we say of ourselves in the registry now."""

@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -75,7 +76,7 @@ class Honest:
         self.ended = threading.Event()
         self._server = Server(
             listener,
-            hello(name),
+            lambda seen: replace(hello(name), seen=str(seen)),
             answer or Handler(self.library).answer,
             limits=limits or Limits(),
             drain=drain,

@@ -118,6 +118,11 @@ class Conversation:
             raise StalledError(f"sends less than {LEAST_PROGRESS} B in {self.channel.stall:g} s")
 
     @property
+    def seen(self) -> str:
+        """The address at which the peer says it sees us; its text, so not to be trusted."""
+        return self.peer.seen
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is outstanding, so that the channel may be used again."""
         return self._session.idle and self._data == 0

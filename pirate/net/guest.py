@@ -5,6 +5,7 @@ import select
 import socket
 
 from pirate.errors import PeerError, ProtocolError, RefusedError
+from pirate.model import Address
 from pirate.net.channel import Channel
 from pirate.wire.frames import HEADER_SIZE, Header
 from pirate.wire.messages import Error, ErrorCode, Hello, Request
@@ -21,11 +22,11 @@ class Guest:
     a body is kept only if its kind is expected, and then it is small.
     """
 
-    def __init__(self, channel: Channel, host: str, name: str) -> None:
-        """``host`` is the address it came from, ``name`` is for logs."""
+    def __init__(self, channel: Channel, address: Address) -> None:
+        """``address`` is where it comes from."""
         self.channel = channel
-        self.host = host
-        self._name = name
+        self.address = address
+        self._name = str(address)
         self._session = ServerSession()
         self._inbox = bytearray()
         self._skipping = 0  # bytes still to come of a body that nobody wants

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pirate.deadline import Clock
 from pirate.errors import PeerError
+from pirate.model import Address
 from pirate.net.channel import Channel
 from pirate.net.guest import Guest
 from pirate.scope import Stop
@@ -53,7 +54,7 @@ class _Queue:
         return len(self._due)
 
     def of_host(self, host: str) -> list[Guest]:
-        return [guest for guest in self._due if guest.host == host]
+        return [guest for guest in self._due if guest.address.host == host]
 
     def add(self, guest: Guest, now: float) -> None:
         self._due.setdefault(guest, now + self._seconds)
@@ -72,15 +73,18 @@ class Reception:
     def __init__(
         self,
         listener: socket.socket,
-        greeting: Hello,
+        greet: Callable[[Address], Hello],
         dispatch: Callable[[Guest, int, Request], None],
         limits: Limits,
         *,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``dispatch`` takes a guest with its request and, later, calls ``release``."""
+        """``greet`` makes our HELLO for a guest at the address where we see it.
+
+        ``dispatch`` takes a guest with its request and, later, calls ``release``.
+        """
         self._listener = listener
-        self._greeting = greeting.frame(0)
+        self._greet = greet
         self._dispatch = dispatch
         self._limits = limits
         self._clock = clock
@@ -134,13 +138,11 @@ class Reception:
                 log.debug("cannot accept: %s", error)
                 self._make_room()
                 return
-            host, port = (str(where[0]), where[1]) if where else ("local", 0)
-            channel = Channel(sock, stall=self._limits.stall)
-            self._welcome(Guest(channel, host, f"{host}:{port}"))
+            self._welcome(Guest(Channel(sock, stall=self._limits.stall), _seen(where)))
 
     def _welcome(self, guest: Guest) -> None:
         """Greet a newcomer. Where there are too many, the oldest silent one makes room."""
-        mates = self._strangers.of_host(guest.host)
+        mates = self._strangers.of_host(guest.address.host)
         if len(mates) >= self._limits.strangers_per_host:
             self._drop(mates[0], "made room for a newcomer of its host")
         elif len(self._strangers) >= self._limits.strangers:
@@ -150,7 +152,7 @@ class Reception:
             if len(self._guests) > self._limits.guests and not self._make_room():
                 guest.refuse(ErrorCode.BUSY, "too many guests", retry_after_ms=BUSY_RETRY_MS)
                 raise PeerError("no room")  # noqa: TRY301 - one place closes
-            guest.send_now(self._greeting)
+            guest.send_now(self._greet(guest.address).frame(0))
         except PeerError as error:
             self._drop(guest, str(error))
             return
@@ -252,3 +254,11 @@ class Reception:
         with contextlib.suppress(IndexError):
             while True:
                 self._released.popleft()[0].channel.close()
+
+
+def _seen(where: tuple[object, ...]) -> Address:
+    """Where a guest is. IPv4 looks the same however it came, and zones are nobody else's."""
+    host, port = (str(where[0]), int(str(where[1]))) if where else ("local", 0)
+    host = host.partition("%")[0]
+    mapped = host.removeprefix("::ffff:")
+    return Address(mapped if "." in mapped else host, port)

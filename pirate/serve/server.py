@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from pirate.errors import PeerError
+from pirate.model import Address
 from pirate.net.guest import Guest
 from pirate.net.reception import Limits, Reception
 from pirate.scope import Scope, Stop
@@ -29,16 +30,19 @@ class Server:
     def __init__(
         self,
         listener: socket.socket,
-        greeting: Hello,
+        greet: Callable[[Address], Hello],
         answer: Callable[..., None],
         *,
         limits: Limits,
         drain: float,
     ) -> None:
-        """``answer(channel, number, request)`` sends one answer; ``drain`` is in seconds."""
+        """``greet`` makes our HELLO for the guest at an address.
+
+        ``answer(channel, number, request)`` sends one answer; ``drain`` is in seconds.
+        """
         self._answer = answer
         self._drain = drain
-        self._reception = Reception(listener, greeting, self._dispatch, limits)
+        self._reception = Reception(listener, greet, self._dispatch, limits)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the two numbers below
         self._unanswered = 0

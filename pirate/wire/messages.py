@@ -73,7 +73,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
-    """The first message of both sides, the server's first; request is 0."""
+    """The first message of both sides, the server's first; request is 0.
+
+    ``seen`` is the address at which a server sees its client; a client leaves it empty.
+    """
 
     KIND = Kind.HELLO
     oldest: u16
@@ -82,6 +85,7 @@ class Hello(Message):
     peer: peer_id
     name: text_64
     agent: text_64
+    seen: text_64 = ""
 
 
 @dataclass(frozen=True, slots=True)

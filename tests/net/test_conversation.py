@@ -11,7 +11,7 @@ from honest import NEVER, Honest, dialer, digest_of, hello, some_bytes
 from pirate.chain import NO_CHAIN
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, ProtocolError, RefusedError, StalledError
-from pirate.model import Digest, Entry
+from pirate.model import Address, Digest, Entry
 from pirate.net.conversation import Conversation
 from pirate.scope import Stop
 from pirate.wire import messages
@@ -97,6 +97,12 @@ def test_a_hello_that_trickles_is_over_in_time() -> None:
     with Fake(trickle) as fake, pytest.raises(StalledError):
         dialer()._open(fake.peer, Deadline(0.5), Stop())
     assert time.monotonic() - began < 1.5
+
+
+def test_a_server_tells_at_which_address_it_sees_us(honest: Honest) -> None:
+    with contextlib.closing(dialer()) as dial, dial.talk(honest.peer, NEVER, Stop()) as peer:
+        ours = Address(*peer.channel.sock.getsockname())
+        assert peer.seen == str(ours)
 
 
 # Answers.

@@ -50,7 +50,7 @@ FOX_FILE = File(FOX, 43, ("fox.txt", "copies/füchse.txt"))
 Said = tuple[int, bool, Message | bytes]
 
 MEANING: dict[Kind, Said] = {
-    Kind.HELLO: (0, True, Hello(1, 1, 0, ANNE, "anne", "pirate/0.1.0")),
+    Kind.HELLO: (0, True, Hello(1, 1, 0, ANNE, "anne", "pirate/0.1.0", "10.0.0.7:51234")),
     Kind.ERROR: (0, True, Error(ErrorCode.BUSY, 1000, "too many guests")),
     Kind.LIST: (1, True, List(7, START, 1000)),
     Kind.ENTRIES: (1, True, Entries(8, 2, 46, (FOX_FILE, ABC_FILE))),
