@@ -19,6 +19,7 @@ from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import WORKERS, Server
 from pirate.throttle import Throttle
+from pirate.wire.messages import Hello
 
 # How long `serve` waits for its first announcement.
 START_SECONDS = 0.5
