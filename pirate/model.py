@@ -110,7 +110,11 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a peer says of itself in the registry. Addresses are numeric, the nearest first."""
+    """What a peer says of itself in the registry. Addresses are numeric, the nearest first.
+
+    ``instance`` is 32 hex digits, new for every process, and tells a peer from another one that
+    bears its id: the same disk image on two machines. It is empty in records of old peers.
+    """
 
     id: PeerId
     name: str
@@ -120,6 +124,7 @@ class Announcement:
     files: int = 0
     size: int = 0
     started: float = 0.0
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pirate.deadline import Clock, Deadline
-from pirate.errors import RegistryError
+from pirate.errors import ClashError, RegistryError
 from pirate.model import Announcement, Peer, PeerId
 from pirate.policy.backoff import RENEWALS_PER_LEASE, Backoff, heartbeat_interval
 from pirate.registry.base import Registry
@@ -47,14 +47,14 @@ class Snapshot:
 class Roster:
     """Our last snapshot of the peers in ``registry``, without ourselves if ``me`` is given.
 
-    One thread refreshes it; any thread reads it, without a lock.
+    One thread refreshes it, and changes ``me``; any thread reads it, without a lock.
     """
 
     def __init__(
         self, registry: Registry, *, me: PeerId | None = None, clock: Clock = time.monotonic
     ) -> None:
+        self.me = me
         self._registry = registry
-        self._me = me
         self._clock = clock
         self._snapshot = Snapshot()
 
@@ -91,7 +91,7 @@ class Roster:
         except RegistryError as error:
             self._snapshot = Snapshot(old.peers, old.taken, error)
             return self._snapshot
-        peers = tuple(peer for peer in listed if peer.id is None or peer.id != self._me)
+        peers = tuple(peer for peer in listed if peer.id is None or peer.id != self.me)
         problem = self._registry.problem
         taken = old.taken if problem else self._clock()
         self._snapshot = Snapshot(peers, taken, problem)
@@ -102,8 +102,9 @@ class Heartbeat:
     """Announces us again and again, and refreshes ``roster`` each time.
 
     ``announcement`` is called for every heartbeat and tells what holds then. ``announced`` is
-    set while the registry has our last announcement. The thread of ``run`` owns ``registry``
-    and closes it at the end.
+    set while the registry has our last announcement. ``clashed`` is called if another peer
+    has our id, and makes ``announcement`` tell a new one, which is announced at once. The
+    thread of ``run`` owns ``registry`` and closes it at the end.
     """
 
     def __init__(
@@ -113,14 +114,15 @@ class Heartbeat:
         announcement: Callable[[], Announcement],
         ttl: float,
         *,
-        rng: random.Random | None = None,
+        clashed: Callable[[], None] | None = None,
     ) -> None:
         self.announced = threading.Event()
         self._registry = registry
         self._roster = roster
         self._announcement = announcement
+        self._clashed = clashed
         self._ttl = ttl
-        self._rng = rng or random.SystemRandom()
+        self._rng = random.SystemRandom()
         self._retries = Backoff(
             FIRST_RETRY_SECONDS, min(MOST_RETRY_SECONDS, ttl / RENEWALS_PER_LEASE), self._rng
         )
@@ -150,7 +152,7 @@ class Heartbeat:
         """Announce and refresh; give what went wrong, if anything did."""
         problem = None
         try:
-            self._registry.announce(self._announcement(), Deadline(STEP_SECONDS))
+            self._announce(Deadline(STEP_SECONDS))
         except RegistryError as error:
             self.announced.clear()
             problem = error
@@ -159,6 +161,19 @@ class Heartbeat:
         if not stop.is_set:
             self._roster.refresh(Deadline(STEP_SECONDS))
         return problem or self._roster.problem
+
+    def _announce(self, deadline: Deadline) -> None:
+        """Announce what holds now; after a clash once more, under the id that we have then."""
+        try:
+            self._registry.announce(self._announcement(), deadline)
+        except ClashError as error:
+            if not self._clashed:
+                raise
+            self._clashed()
+            announcement = self._announcement()
+            log.warning("%s; this node is %s from now on", error, announcement.id)
+            self._roster.me = announcement.id
+            self._registry.announce(announcement, deadline)
 
     def _note(self, problem: RegistryError | None) -> None:
         """Remember how the last beat went, and log when that changes."""

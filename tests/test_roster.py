@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from pirate.deadline import Deadline
+from pirate.errors import ClashError
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
@@ -242,3 +243,46 @@ def test_a_poke_announces_soon_and_many_pokes_once_a_second(
         heartbeat.poke()
     assert len(registry.beats) == 2
     assert registry.beats[1] - registry.beats[0] >= 1.0
+
+
+class Crowded(Watched):
+    """Another living peer has the ids in ``taken``."""
+
+    def __init__(self, network: MemoryNetwork, *taken: PeerId) -> None:
+        super().__init__(network, ttl=15.0)
+        self.taken = taken
+
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:
+        if announcement.id in self.taken:
+            self.beats.append(time.monotonic())
+            raise ClashError(f"{announcement.id} is taken")
+        super().announce(announcement, deadline)
+
+
+def test_after_a_clash_it_announces_us_under_our_new_id_at_once(network: MemoryNetwork) -> None:
+    registry = Crowded(network, OURS.id)
+    roster = Roster(registry, me=OURS.id)
+    ids = [OURS]
+    heartbeat = Heartbeat(
+        registry, roster, lambda: ids[-1], 15.0, clashed=lambda: ids.append(announcement(2))
+    )
+    began = time.monotonic()
+    with Scope() as scope:
+        scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
+        assert heartbeat.announced.wait(SOON)
+        assert time.monotonic() - began < 0.5
+        assert network.announcements() == (announcement(2),)
+        assert until(lambda: roster.age < 1.0)
+        assert roster.peers == ()  # the new one is us, too
+
+
+def test_whoever_takes_every_id_does_not_make_it_spin(network: MemoryNetwork) -> None:
+    registry = Crowded(network, OURS.id)
+    clashes: list[int] = []
+    heartbeat = Heartbeat(
+        registry, Roster(registry), lambda: OURS, 15.0, clashed=lambda: clashes.append(1)
+    )
+    with Scope() as scope:
+        scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
+        assert not heartbeat.announced.wait(1.0)
+    assert 2 <= len(clashes) <= 5

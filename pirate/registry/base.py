@@ -26,8 +26,9 @@ class Registry(Protocol):
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """Make others see ``announcement`` from now on until the lease runs out.
 
-        Called at every heartbeat: it renews the lease, replaces what was announced before,
-        and announces anew if the registry has lost it.
+        Called at every heartbeat: it renews the lease, replaces what was announced before
+        (under another id, too), and announces anew if the registry has lost it. ClashError if
+        another peer that lives has our id; then nothing is announced.
         """
 
     def withdraw(self, deadline: Deadline) -> None:

@@ -25,7 +25,7 @@ from etcd3 import Endpoint, MultiEndpointEtcd3Client
 from etcd3.exceptions import Etcd3Exception
 
 from pirate.deadline import Deadline
-from pirate.errors import ProtocolError, RegistryError
+from pirate.errors import ClashError, ProtocolError, RegistryError
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.policy.backoff import Backoff
 from pirate.registry import record
@@ -77,12 +77,15 @@ class EtcdRegistry:
         self._client.metadata = _METADATA
         self._rng = random.SystemRandom()
         self._lease: int | None = None
+        self._taken: PeerId | None = None  # the id whose key may be under our lease
         self._written: Announcement | None = None  # what our key holds, if we can be sure
         self._refused: frozenset[bytes] = frozenset()
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """See ``Registry``. That our key was deleted alone, ``peers`` notices for the next call."""
         try:
+            if self._taken not in (None, announcement.id):
+                self.withdraw(deadline)
             self._renew(deadline)
             self._write(announcement, deadline)
         except _LeaseLostError:
@@ -97,7 +100,7 @@ class EtcdRegistry:
             self._call(lambda: self._client.revoke_lease(lease), deadline)
         except _LeaseLostError:
             log.debug("the lease %x had run out before it was revoked", lease)
-        self._lease = self._written = None
+        self._lease = self._taken = self._written = None
 
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         """See ``Registry``; at most 10,000. What is no announcement is left out."""
@@ -114,8 +117,10 @@ class EtcdRegistry:
             else:
                 found[announcement.id] = Peer.announced(announcement, self.kind)
         self._note_refused(refused)
-        if self._written and self._written.id not in found and not answer.more:
-            self._written = None
+        if self._written and not answer.more:
+            ours = found.get(self._written.id)
+            if not ours or ours.announcement != self._written:
+                self._written = None
         return tuple(found.values())
 
     def close(self) -> None:
@@ -134,16 +139,34 @@ class EtcdRegistry:
             raise _LeaseLostError
 
     def _grant(self, deadline: Deadline) -> None:
-        self._lease = self._written = None
+        self._lease = self._taken = self._written = None
         self._lease = self._call(lambda: self._client.lease(self._ttl), deadline).id
 
     def _write(self, announcement: Announcement, deadline: Deadline) -> None:
-        """Put our record under our lease, unless it is there already."""
+        """Put our record under our lease, unless it is there already; ClashError if it cannot be.
+
+        What stands at our key may be another peer's, so it is replaced only as it was seen.
+        """
         if announcement == self._written:
             return
         key, value = self._key(announcement.id), record.encode(announcement)
         self._written = None  # a put whose answer is lost may have been done or not
-        self._call(lambda: self._client.put(key, value, lease=self._lease), deadline)
+        self._taken = announcement.id
+        ways = self._client.transactions
+        seen = ways.create(key) == 0
+        put, get = ways.put(key, value, self._lease), ways.get(key)
+        while True:
+            done, answers = self._call(
+                lambda: self._client.transaction([seen], [put], [get]),  # noqa: B023 - called now
+                deadline,
+            )
+            if done:
+                break
+            seen = ways.create(key) == 0
+            for there, about in answers[0]:
+                if about.lease_id != self._lease:
+                    _raise_if_anothers(there, announcement)
+                seen = ways.mod(key) == about.mod_revision
         self._written = announcement
 
     def _read(self, pair: "_Pair") -> Announcement:
@@ -208,6 +231,21 @@ def _endpoint(address: Address) -> "_Endpoint":
     return endpoint
 
 
+def _raise_if_anothers(value: bytes, ours: Announcement) -> None:
+    """Raise ClashError if a living peer other than us has announced this under our id.
+
+    What an earlier run of ours left when it was killed has our addresses; what nobody can read
+    is nobody's.
+    """
+    try:
+        theirs = record.decode(value)
+    except ProtocolError:
+        return
+    same_run = ours.instance and theirs.instance == ours.instance
+    if not same_run and theirs.addresses != ours.addresses:
+        raise ClashError(f"the peer {Peer.announced(theirs)} has our id {ours.id}")
+
+
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again would not change; the client passes such errors on as they are."""
     if not isinstance(error, grpc.Call):
@@ -243,11 +281,29 @@ class _Renewal(Protocol):
     TTL: int
 
 
+class _About(Protocol):
+    lease_id: int
+    mod_revision: int
+
+
+class _Ways(Protocol):
+    """How transactions are made."""
+
+    def create(self, key: str) -> object: ...
+
+    def mod(self, key: str) -> object: ...
+
+    def put(self, key: str, value: bytes, lease: int | None) -> object: ...
+
+    def get(self, key: str) -> object: ...
+
+
 class _Client(Protocol):
     """The part of the untyped client that we use."""
 
     timeout: float
     metadata: tuple[tuple[str, str], ...]
+    transactions: _Ways
 
     def lease(self, ttl: int) -> _Lease: ...
 
@@ -255,7 +311,9 @@ class _Client(Protocol):
 
     def revoke_lease(self, lease_id: int) -> None: ...
 
-    def put(self, key: str, value: bytes, *, lease: int | None) -> object: ...
+    def transaction(
+        self, compare: list[object], success: list[object], failure: list[object]
+    ) -> tuple[bool, list[list[tuple[bytes, _About]]]]: ...
 
     def get_prefix_response(self, key_prefix: str, *, limit: int) -> _Listing: ...
 

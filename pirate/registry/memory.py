@@ -58,12 +58,14 @@ class MemoryRegistry:
         self._ttl = ttl
         self._announced: PeerId | None = None
 
-    def announce(self, announcement: Announcement, deadline: Deadline) -> None:  # noqa: ARG002 - it never waits
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """See ``Registry``."""
+        if self._announced not in (None, announcement.id):
+            self.withdraw(deadline)
         self._network.put(announcement, self._ttl)
         self._announced = announcement.id
 
-    def withdraw(self, deadline: Deadline) -> None:  # noqa: ARG002
+    def withdraw(self, deadline: Deadline) -> None:  # noqa: ARG002 - it never waits
         """See ``Registry``."""
         if self._announced:
             self._network.drop(self._announced)

@@ -20,12 +20,12 @@ ADDRESSES_LIMIT = 8
 
 _U64 = 2**64 - 1
 _YEAR_10000 = 253_402_300_800.0  # the first moment that no calendar of ours can show
-_PEER_ID = re.compile(r"[0-9a-f]{32}")
+_128_BITS = re.compile(r"[0-9a-f]{32}")
 
 
 def encode(announcement: Announcement) -> bytes:
     """The record of ``announcement``; ValueError if it is one that others would not accept."""
-    fields = {
+    fields: dict[str, object] = {
         "id": str(announcement.id),
         "name": announcement.name,
         "addresses": [str(address) for address in announcement.addresses],
@@ -35,6 +35,8 @@ def encode(announcement: Announcement) -> bytes:
         "size": announcement.size,
         "started": announcement.started,
     }
+    if announcement.instance:
+        fields["instance"] = announcement.instance
     data = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     if len(data) > WRITTEN_LIMIT:
         raise ValueError(f"an announcement of {len(data)} bytes, more than {WRITTEN_LIMIT}")
@@ -57,6 +59,7 @@ def decode(data: bytes) -> Announcement:
         files=fields.count("files"),
         size=fields.count("size"),
         started=fields.moment("started"),
+        instance=fields.instance("instance"),
     )
 
 
@@ -89,7 +92,14 @@ class _Fields:
     def peer_id(self, name: str) -> PeerId:
         """A peer id in the one way of writing it, so that equal ids are equal keys."""
         value = self.text(name, 2 * PeerId.SIZE)
-        return PeerId(bytes.fromhex(value)) if _PEER_ID.fullmatch(value) else _refuse(name)
+        return PeerId(bytes.fromhex(value)) if _128_BITS.fullmatch(value) else _refuse(name)
+
+    def instance(self, name: str) -> str:
+        """32 hex digits; empty if the field is missing, as in the records of old peers."""
+        if name not in self._fields:
+            return ""
+        value = self.text(name, 2 * PeerId.SIZE)
+        return value if _128_BITS.fullmatch(value) else _refuse(name)
 
     def count(self, name: str) -> int:
         """An unsigned 64-bit number."""

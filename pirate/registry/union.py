@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from pirate.deadline import Deadline
-from pirate.errors import RegistryError
+from pirate.errors import ClashError, RegistryError
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.registry.base import Registry
 from pirate.scope import Scope
@@ -95,6 +95,9 @@ def merge(lists: tuple[tuple[Peer, ...], ...]) -> tuple[Peer, ...]:
 
 
 def _sum(answers: list[T | RegistryError]) -> RegistryError | None:
-    """The failures among ``answers`` as one."""
+    """The failures among ``answers`` as one; a clash is told apart, as something is to be done."""
     errors = [answer for answer in answers if isinstance(answer, RegistryError)]
+    for error in errors:
+        if len(errors) == 1 or isinstance(error, ClashError):
+            return error
     return RegistryError("; ".join(map(str, errors))) if errors else None

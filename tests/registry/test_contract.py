@@ -81,6 +81,14 @@ def test_an_announcement_replaces_the_one_before(ours: Registry, theirs: Registr
     assert announced(theirs)[OURS.id].revision == 7
 
 
+def test_an_announcement_under_a_new_id_replaces_the_one_before(
+    ours: Registry, theirs: Registry
+) -> None:
+    ours.announce(OURS, Deadline(SOON))
+    ours.announce(announcement(2), Deadline(SOON))
+    assert announced(theirs) == {announcement(2).id: announcement(2)}
+
+
 def test_the_withdrawn_are_gone_at_once(ours: Registry, theirs: Registry) -> None:
     ours.announce(OURS, Deadline(SOON))
     ours.withdraw(Deadline(SOON))

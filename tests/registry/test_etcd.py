@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,7 @@ from etcd_server import EtcdServer, free_port
 from registry.rigs import SLACK, SOON, Annoyed, BlackHole, announcement, fails_in_time, until
 
 from pirate.deadline import Deadline
-from pirate.errors import RegistryError
+from pirate.errors import ClashError, RegistryError
 from pirate.model import Address
 from pirate.registry import record
 from pirate.registry.etcd import PREFIX, EtcdRegistry
@@ -261,6 +263,83 @@ def test_neither_trouble_nor_a_child_process_writes_to_stderr(black_hole: Addres
             check=True,
         )
     assert child.stderr == b""
+
+
+# Clashes: two machines made from one disk image have one id
+
+CLONE = replace(announcement(1), addresses=(Address("127.0.0.200", 7070),), instance="b" * 32)
+
+
+@pytest.fixture
+def clone(etcd: EtcdServer, handles: ExitStack) -> EtcdRegistry:
+    return handles.enter_context(closing(EtcdRegistry((etcd.address,))))
+
+
+def test_who_comes_later_with_an_id_that_lives_is_told_so_and_changes_nothing(
+    ours: EtcdRegistry, clone: EtcdRegistry
+) -> None:
+    ours.announce(replace(OURS, instance="a" * 32), Deadline(SOON))
+    with pytest.raises(ClashError, match="n1"):
+        clone.announce(CLONE, Deadline(SOON))
+    (peer,) = ours.peers(Deadline(SOON))
+    assert peer.addresses == OURS.addresses
+
+
+def test_who_lost_its_lease_to_a_clone_finds_out(
+    ours: EtcdRegistry, clone: EtcdRegistry, operator: Any
+) -> None:
+    ours.announce(replace(OURS, instance="a" * 32), Deadline(SOON))
+    operator.revoke_lease(operator.get(OUR_KEY)[1].lease_id)
+    clone.announce(CLONE, Deadline(SOON))
+    with pytest.raises(ClashError):
+        ours.announce(replace(OURS, instance="a" * 32), Deadline(SOON))
+
+
+def test_what_a_killed_run_of_ours_has_left_is_replaced(
+    ours: EtcdRegistry, clone: EtcdRegistry
+) -> None:
+    ours.announce(replace(OURS, instance="a" * 32), Deadline(SOON))
+    again = replace(OURS, instance="c" * 32)
+    clone.announce(again, Deadline(SOON))
+    (peer,) = clone.peers(Deadline(SOON))
+    assert peer.announcement == again
+
+
+def test_what_the_same_process_wrote_under_another_lease_is_replaced(
+    ours: EtcdRegistry, clone: EtcdRegistry
+) -> None:
+    ours.announce(CLONE, Deadline(SOON))
+    moved = replace(CLONE, addresses=OURS.addresses)
+    clone.announce(moved, Deadline(SOON))
+    (peer,) = clone.peers(Deadline(SOON))
+    assert peer.announcement == moved
+
+
+def test_what_nobody_can_read_is_no_clash(ours: EtcdRegistry, operator: Any) -> None:
+    operator.put(OUR_KEY, b"junk")
+    ours.announce(OURS, Deadline(SOON))
+    assert names(ours) == ["n1"]
+
+
+def test_of_many_clones_that_come_at_once_one_gets_the_id(
+    etcd: EtcdServer, handles: ExitStack
+) -> None:
+    told: list[bool] = []
+
+    def announce(number: int) -> None:
+        mine = replace(CLONE, addresses=announcement(number).addresses, instance=f"{number:032x}")
+        registry = handles.enter_context(closing(EtcdRegistry((etcd.address,))))
+        try:
+            registry.announce(mine, Deadline(SOON))
+        except ClashError:
+            told.append(False)
+        else:
+            told.append(True)
+
+    with Scope() as scope:
+        for number in range(2, 10):
+            scope.spawn("clone", partial(announce, number))
+    assert sorted(told) == [False] * 7 + [True]
 
 
 # Who else writes there

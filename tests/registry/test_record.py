@@ -1,5 +1,6 @@
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ announcements = st.builds(
     files=u64,
     size=u64,
     started=st.floats(0, 4e9),
+    instance=st.just("") | st.binary(min_size=16, max_size=16).map(bytes.hex),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -69,6 +71,14 @@ def test_what_is_written_reads_back_the_same(announcement: Announcement) -> None
 
 def test_unknown_fields_are_ignored() -> None:
     assert record.decode(with_field("features", ["later"])) == OURS
+
+
+def test_the_instance_is_written_if_there_is_one_and_may_be_missing() -> None:
+    ours = replace(OURS, instance="0123456789abcdef" * 2)
+    written = with_field("instance", ours.instance)
+    assert json.loads(record.encode(ours)) == json.loads(written)
+    assert record.decode(written) == ours
+    assert record.decode(WRITTEN).instance == ""
 
 
 def test_a_moment_may_be_a_whole_number() -> None:

@@ -4,7 +4,7 @@ import pytest
 from registry.rigs import announcement
 
 from pirate.deadline import Deadline
-from pirate.errors import RegistryError
+from pirate.errors import ClashError, RegistryError
 from pirate.model import Address, Announcement, Peer
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
@@ -83,6 +83,17 @@ def test_a_failed_part_is_told_though_the_others_have_announced(
     with pytest.raises(RegistryError, match="down"):
         union.announce(announcement(1), Deadline(SOON))
     assert networks[1].announcements() == (announcement(1),)
+
+
+def test_a_clash_in_one_part_is_a_clash(networks: tuple[MemoryNetwork, MemoryNetwork]) -> None:
+    class Clashing(MemoryRegistry):
+        def announce(self, announcement: Announcement, deadline: Deadline) -> None:  # noqa: ARG002
+            raise ClashError("another has this id")
+
+    networks[0].down = True
+    union = UnionRegistry((MemoryRegistry(networks[0]), Clashing(networks[1])))
+    with pytest.raises(ClashError, match="another"):
+        union.announce(announcement(1), Deadline(SOON))
 
 
 def test_peers_of_all_parts_are_listed_once(
