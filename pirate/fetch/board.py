@@ -11,7 +11,7 @@ import time
 from typing import NamedTuple
 
 from pirate.chain import Chain, length
-from pirate.errors import LiedError, LocalIOError, PeerError
+from pirate.errors import LiedError, LocalIOError, PeerError, StoppedError
 from pirate.fetch.landing import Landing
 from pirate.fetch.terms import Observer, Received
 from pirate.model import Entry, Peer
@@ -235,9 +235,11 @@ class Board:
     def _begin(self, chain: Chain) -> None:
         """See what is here from before, and make the plan. Under the lock for writing."""
         try:
-            proven = self._landing.recover(chain)
+            proven = self._landing.recover(chain, lambda: self._closed)
         except LocalIOError as error:
             self._fail(error)
+            return
+        except StoppedError:
             return
         with self._lock:
             self._size = next((link.size for link in proven.values()), chain.size)

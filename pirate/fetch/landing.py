@@ -1,9 +1,12 @@
 """Where proven segments land: the part file, and the journal of what it holds."""
 
+from collections.abc import Callable
+
 from pirate.chain import INITIAL, Chain, Link, length, segments, start
 from pirate.disk.journal import Journal
 from pirate.disk.partfile import PartFile
 from pirate.disk.sha1 import Sha1
+from pirate.errors import StoppedError
 
 
 class Landing:
@@ -16,12 +19,12 @@ class Landing:
         self._links: dict[int, Link] = {}  # what the part file holds
         self._size: int | None = None  # of the file that the journal is about, if it is current
 
-    def recover(self, chain: Chain) -> dict[int, Link]:
+    def recover(self, chain: Chain, stopped: Callable[[], bool]) -> dict[int, Link]:
         """The segments that are here from before; all are of one size, maybe not the chain's.
 
         The journal is believed if it was written since the machine was started and nothing of
         it is missing; else the bytes are hashed again. Without one they are held against
-        ``chain``.
+        ``chain``. Raises StoppedError soon after ``stopped`` says so: there may be much to hash.
         """
         kept = self._journal.read()
         if kept:
@@ -32,8 +35,14 @@ class Landing:
         else:
             links = ((index, chain.link(index)) for index in range(chain.count))
             here = {index: link for index, link in links if self._there(index, link)}
-        self._links = {index: link for index, link in here.items() if self._proves(index, link)}
-        return dict(self._links)
+        proven = {}
+        for index, link in here.items():
+            if stopped():
+                raise StoppedError("stopped")
+            if self._proves(index, link):
+                proven[index] = link
+        self._links = proven
+        return dict(proven)
 
     def put(self, chain: Chain, index: int, data: memoryview) -> None:
         """Write a segment that has proven its link; of a size that is new here, the last first.

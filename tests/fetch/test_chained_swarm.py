@@ -28,6 +28,7 @@ from pirate.chain import LEAST_SEGMENT
 from pirate.disk import sha1
 from pirate.errors import StoppedError, TimedOutError
 from pirate.fetch import download
+from pirate.fetch.landing import Landing
 from pirate.fetch.target import Target
 from pirate.model import Peer
 
@@ -280,3 +281,21 @@ def test_a_stop_and_a_deadline_end_all_fetchers(
     assert time.monotonic() - began < 1.3
     timer.cancel()
     assert names(rig) == []
+
+
+def test_a_stop_ends_the_hashing_of_what_is_here_from_before(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.folder.mkdir()
+    rig.part(DIGEST).write_bytes(TRUTH)
+
+    def slowly(*_: object) -> bool:
+        rig.stop.set()
+        time.sleep(0.2)
+        return True
+
+    monkeypatch.setattr(Landing, "_proves", slowly)
+    began = time.monotonic()
+    with faked(honest(TRUTH)) as peers, pytest.raises(StoppedError):
+        rig.get(DIGEST, *peers)
+    assert time.monotonic() - began < 2.0, "there are 4 s of it"

@@ -10,10 +10,14 @@ from chains import chain_of, false_chain, small_segments, some_data
 from pirate.chain import Chain, Link
 from pirate.disk import journal as journal_module
 from pirate.disk.partfile import PartFile
-from pirate.errors import LocalIOError
+from pirate.errors import LocalIOError, StoppedError
 from pirate.fetch.landing import Landing
 
 DATA = some_data(1000)
+
+
+def never() -> bool:
+    return False
 
 
 class Runs:
@@ -38,12 +42,12 @@ class Runs:
 
     def again(self, chain: Chain | None = None) -> dict[int, Link]:
         """What the next run finds."""
-        return self.start().recover(chain or self.chain)
+        return self.start().recover(chain or self.chain, never)
 
     def fetch(self, *indices: int) -> None:
         """One run that lands some segments."""
         landing = self.start()
-        landing.recover(self.chain)
+        landing.recover(self.chain, never)
         for index in indices:
             landing.put(self.chain, index, segment(self.chain, index))
 
@@ -151,6 +155,22 @@ def test_after_a_restart_the_journal_is_checked_even_if_a_liar_comes_first(
     assert runs.again(false_chain(runs.chain, {1, 2, 3})) == runs.links(last, 0, 1)
 
 
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_stop_ends_the_hashing_within_a_segment_and_costs_nothing(
+    runs: Runs, last: int, monkeypatch: pytest.MonkeyPatch, *, journal: bool
+) -> None:
+    runs.fetch(last, 0, 1, 2, 3)
+    if journal:
+        reboot(monkeypatch)
+    else:
+        runs.journal.write_bytes(b"damaged")
+    reads = count_reads(monkeypatch)
+    with pytest.raises(StoppedError):
+        runs.start().recover(runs.chain, lambda: len(reads) == 2)
+    assert len(reads) == 2
+    assert runs.again() == runs.links(last, 0, 1, 2, 3)
+
+
 def test_without_a_journal_everything_is_hashed(runs: Runs, last: int) -> None:
     runs.fetch(last, 0, 1)
     runs.journal.write_bytes(b"damaged")
@@ -196,7 +216,7 @@ def test_bytes_that_are_being_written_over_are_not_believed(
         raise KeyboardInterrupt
 
     landing = runs.start()
-    landing.recover(false)
+    landing.recover(false, never)
     with monkeypatch.context() as patch:
         patch.setattr(PartFile, "write", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -208,7 +228,7 @@ def test_what_is_written_over_belongs_to_the_last_writer(runs: Runs, last: int) 
     false = false_chain(runs.chain, {3})
     runs.fetch(last, 2)
     landing = runs.start()
-    landing.recover(false)
+    landing.recover(false, never)
     landing.put(false, 2, segment(false, 2))
     assert runs.again() == {**runs.links(last), 2: false.link(2)}
 
@@ -223,7 +243,7 @@ def test_a_size_that_is_a_lie_costs_the_true_one_nothing(runs: Runs, last: int, 
     lie = chain_of(some_data(size, seed=1))
     lie = Chain(runs.chain.digest, size, lie.states)
     landing = runs.start()
-    assert landing.recover(lie) == runs.links(last, 0, 1)
+    assert landing.recover(lie, never) == runs.links(last, 0, 1)
     for index in range(lie.count - 1):
         with pytest.raises(ValueError, match="nothing has proven"):
             landing.put(lie, index, segment(lie, index, some_data(size, seed=1)))
@@ -237,7 +257,7 @@ def test_a_size_that_is_proven_takes_the_place_of_another(runs: Runs, last: int)
     other = Chain(runs.chain.digest, other.size, other.states)
     runs.fetch(last, 0, 1)
     landing = runs.start()
-    landing.recover(runs.chain)
+    landing.recover(runs.chain, never)
     for index in (other.count - 1, *range(other.count - 1)):
         landing.put(other, index, segment(other, index, data))
     assert runs.part.read_bytes() == data
