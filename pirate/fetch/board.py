@@ -81,6 +81,12 @@ class Board:
             return bool(self._fetchers)
 
     @property
+    def shown(self) -> bool:
+        """Whether the observer was told that the download has started."""
+        with self._lock:
+            return self._plan is not None
+
+    @property
     def proven(self) -> int:
         """How many bytes are here and proven."""
         with self._lock:

@@ -68,7 +68,10 @@ class Download:
             self._landing = landing = Landing(self._part, journal)
             if not self._run_chained(peers, landing):
                 landing.give_up()
-                sequential = SequentialDownload(self._digest, self._part, self._terms, self.report)
+                shown = self._board is not None and self._board.shown
+                sequential = SequentialDownload(
+                    self._digest, self._part, self._terms, self.report, shown=shown
+                )
                 sequential.run(partial(self._not_convicted, peers))
             journal.remove()
             self.report.size = self._part.size

@@ -46,7 +46,10 @@ class SequentialDownload:
         part: PartFile,
         terms: Terms,
         report: Received,
+        *,
+        shown: bool = False,
     ) -> None:
+        """``shown``: the observer was told already that the download has started."""
         self._digest = digest
         self._part = part
         self._terms = terms
@@ -58,7 +61,8 @@ class SequentialDownload:
         # Peers are told apart by where they were dialled: an id is only what a peer says.
         self._senders: set[_Where | None] = set()  # of the bytes so far; None: an earlier run
         self._liars: set[_Where] = set()
-        self._begun = False
+        self._shown = shown
+        self._found = False
         self._problem: PeerError | None = None
 
     def run(self, peers: Callable[[], Sequence[Peer]]) -> None:
@@ -93,7 +97,8 @@ class SequentialDownload:
             self._sha1.update(piece)
             self._done += len(piece)
             self._pause(0)
-        self.report.resumed = self._done
+        if not self._shown:  # else these are bytes of this run
+            self.report.resumed = self._done
         if self._done:
             self._senders.add(None)
 
@@ -117,7 +122,7 @@ class SequentialDownload:
         self._pause(0)
         if liars and liars + sum(map(says_no, missed)) == len(peers):
             raise self._lied
-        if not self._begun:
+        if not self._found:
             raise nobody(str(self._digest), len(peers), missed)
         if isinstance(self._problem, _NoRoomError) and not self.report.received:
             raise LocalIOError(f"no space for {self._digest}: {self._problem}")
@@ -128,8 +133,9 @@ class SequentialDownload:
     def _fetch(self, holder: Holder) -> bool:
         """Fetch what is missing from one holder; True if the file is whole and verified."""
         peer, entry, _ = holder
-        if not self._begun:
-            self._begun = True
+        self._found = True
+        if not self._shown:
+            self._shown = True
             self._observer.started(entry, self._done)
         self._observer.added(peer)
         before = self.report.sources.get(peer, 0)

@@ -122,6 +122,7 @@ def test_a_holder_without_a_chain_suffices_when_all_that_offer_one_lie(rig: Rig)
         rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
     assert names(rig) == ["0"]
+    assert len(rig.watcher.entries) == 1, "it has started once"
 
 
 def test_a_liar_without_a_chain_is_not_asked_beside_an_honest_holder_with_one(rig: Rig) -> None:
