@@ -32,8 +32,9 @@ class Getter:
     def to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
         """Bring ``digest`` to ``target``, verified, unless it is there already."""
         verdict, received = self._to_target(digest, target)
-        if verdict is Verdict.PRESENT:  # a kill may have come right after it was published
-            sweep(target.folder, digest)
+        if verdict is Verdict.PRESENT:
+            received.size = target.size
+            sweep(target.folder, digest)  # a kill may have come right after it was published
         return verdict, received
 
     def to_stream(self, digest: Digest, out: int) -> Received:

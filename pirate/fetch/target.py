@@ -55,6 +55,14 @@ class Target:
         """The whole path, as it is printed."""
         return os.path.normpath(os.path.join(self._path, self.name or ""))  # noqa: PTH118
 
+    @property
+    def size(self) -> int | None:
+        """The size of the file of this name, if it is there."""
+        if self.name is None:
+            return None
+        with translated(f"cannot read {self.path}"):
+            return os.stat(self.name, dir_fd=self.folder).st_size
+
     def judge(self, digest: Digest) -> Verdict:
         """Whether the file has to be fetched. May choose another name; raises ExistsError."""
         name = self.name

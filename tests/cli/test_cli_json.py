@@ -193,3 +193,11 @@ def test_a_holder_of_another_size_is_told(pirate: Pirate, files: Honest) -> None
         done = pirate("info", SHA1, "--json", *flags)
     assert valid(done, "info")
     assert {holder["size"] for holder in done.last["holders"]} == {5, len(CONTENT)}
+
+
+def test_the_size_of_a_file_that_is_here_already_is_told(pirate: Pirate, files: Honest) -> None:
+    get = ("get", SHA1, "--peer", files.address, "--json")
+    first, second = pirate(*get), pirate(*get)
+    assert valid(second, "get")
+    assert second.last["status"] == "present"
+    assert second.last["size"] == first.last["size"] == len(CONTENT)

@@ -48,7 +48,7 @@ def test_a_target_that_holds_the_file_costs_no_network(rig: Rig, if_exists: IfEx
     rig.if_exists = if_exists
     verdict, received = rig.get(DIGEST, GONE)
     assert verdict is Verdict.PRESENT
-    assert received.received == 0
+    assert (received.received, received.size) == (0, len(TRUTH))
     assert rig.finished == {"file"}
 
 
