@@ -1,6 +1,8 @@
 """Where a download ends: a folder, a name, and what to do if the name is taken."""
 
+import contextlib
 import enum
+import fcntl
 import os
 from typing import Self
 
@@ -9,6 +11,9 @@ from pirate.disk.partfile import PartFile, exists, holds, is_folder
 from pirate.disk.tree import Parts, open_folder, translated
 from pirate.errors import ExistsError, LocalIOError
 from pirate.model import Digest
+
+# Others may remove the folder that we are about to use, as we do below, so often.
+_OPEN_TRIES = 8
 
 
 class IfExists(enum.Enum):
@@ -34,13 +39,15 @@ class Target:
     def __init__(self, root: str, parts: Parts, name: str | None, if_exists: IfExists) -> None:
         """A file in the folder ``parts`` below ``root``; folders that lack are made.
 
-        Without a ``name`` the first holder suggests one. Raises LocalIOError.
+        Those that were made are removed at the end if nothing has come into them. Without a
+        ``name`` the first holder suggests one. Raises LocalIOError.
         """
         self._path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
         if name in ("", ".", ".."):
             raise LocalIOError(f"{os.path.join(self._path, name)} names no file")  # noqa: PTH118
         with translated(f"cannot use the folder {self._path}"):
-            self.folder = open_folder(root, parts)
+            self._made = _lacking(self._path)
+            self.folder = _open(root, parts)
         self.name = name
         self._if_exists = if_exists
 
@@ -48,6 +55,8 @@ class Target:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._made:
+            _remove(self.folder, self._made)
         os.close(self.folder)
 
     @property
@@ -97,3 +106,39 @@ class Target:
             if holds(self.folder, self.name, digest):
                 return Verdict.PRESENT
             number += 1
+
+
+def _lacking(path: str) -> list[str]:
+    """The folders on the way to ``path`` that are not there, the innermost first."""
+    lacking = []
+    path = path.rstrip("/")
+    while path and not os.path.lexists(path):
+        lacking.append(path)
+        path = os.path.dirname(path).rstrip("/")  # noqa: PTH120 - as the user wrote it
+    return lacking
+
+
+def _open(root: str, parts: Parts) -> int:
+    """A descriptor of a folder that nobody removes as an empty one while it is open."""
+    for _ in range(_OPEN_TRIES):
+        try:
+            folder = open_folder(root, parts)
+        except FileNotFoundError:  # one on the way was removed since it was made
+            continue
+        with contextlib.suppress(OSError):  # some file systems lock no folders: then _remove fails
+            fcntl.flock(folder, fcntl.LOCK_SH)
+        if os.fstat(folder).st_nlink:
+            return folder
+        os.close(folder)
+    raise OSError("it keeps being removed")
+
+
+def _remove(folder: int, paths: list[str]) -> None:
+    """Remove these folders, ``folder`` first, if they are empty and nobody else is using it."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.rmdir(path)  # noqa: PTH106 - as it was made

@@ -11,6 +11,7 @@ from fake import Fake
 from fetch.rig import Rig
 from honest import digest_of, some_bytes
 
+from pirate.disk.partfile import PartFile
 from pirate.errors import (
     ExistsError,
     IntegrityError,
@@ -146,6 +147,32 @@ def test_folders_that_lack_are_made(rig: Rig) -> None:
     with holder() as fake:
         rig.get(DIGEST, fake.peer)
     assert rig.finished == {"file"}
+
+
+@pytest.mark.parametrize("new", ["new", "new/deeper/", "new/a//b", "new/../newer"])
+def test_folders_that_were_made_in_vain_are_removed(rig: Rig, new: str) -> None:
+    folder = rig.folder
+    rig.folder = Path(f"{folder}/{new}")
+    with pytest.raises(NotFoundError):
+        rig.get(DIGEST)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_was_there_or_has_got_a_file_stays(rig: Rig) -> None:
+    with pytest.raises(NotFoundError):
+        rig.get(DIGEST)
+    assert rig.folder.is_dir()
+    with Target(f"{rig.folder}/new/deeper", (), "x", IfExists.FAIL):
+        (rig.folder / "new" / "mine").touch()
+    assert [path.name for path in (rig.folder / "new").iterdir()] == ["mine"]
+
+
+def test_a_folder_that_another_get_is_about_to_use_is_not_removed(rig: Rig) -> None:
+    new = f"{rig.folder}/new"
+    with Target(new, (), "x", IfExists.FAIL):
+        other = Target(new, (), "y", IfExists.FAIL)
+    with other, PartFile(other.folder, DIGEST) as part:
+        assert part.size == 0
 
 
 def test_the_first_holders_name_is_taken_without_its_folders(rig: Rig) -> None:
