@@ -101,6 +101,11 @@ class Honest:
         """Requests that no worker has taken yet."""
         return self._server._tasks.qsize()
 
+    @property
+    def ending(self) -> bool:
+        """Whether it lets answers finish, and begins no other."""
+        return self._server._ending
+
     def put(self, name: str, content: bytes) -> Digest:
         """Share a file."""
         path = self.folder / name

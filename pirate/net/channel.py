@@ -8,10 +8,13 @@ One thread at a time uses a channel; only ``abort`` may come from another.
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -162,6 +165,15 @@ class Channel:
         except OSError:
             return False
         return False
+
+    @property
+    def undelivered(self) -> int:
+        """Bytes sent that the other side's kernel has not acknowledged, where ours tells."""
+        try:
+            count = fcntl.ioctl(self.sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return 0
+        return int.from_bytes(count, sys.byteorder)
 
     def abort(self) -> None:
         """Wake whoever is blocked on this channel; from any thread, more than once."""

@@ -14,10 +14,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pirate.deadline import Clock
+from pirate.deadline import Clock, Deadline
 from pirate.errors import PeerError
 from pirate.model import Address
 from pirate.net.channel import Channel
+from pirate.net.farewell import Farewell
 from pirate.net.guest import Guest
 from pirate.scope import Stop
 from pirate.wire.messages import ErrorCode, Hello, Request
@@ -94,6 +95,7 @@ class Reception:
         self._parked = _Queue(limits.idle)
         self._released: deque[tuple[Guest, bool]] = deque()
         self._over = False
+        self._farewell = Farewell()
         self._bell, self._rope = socket.socketpair()
 
     def release(self, guest: Guest, *, keep: bool) -> None:
@@ -101,10 +103,10 @@ class Reception:
         self._released.append((guest, keep))
         self._ring()
         if self._over:
-            self._close_released()
+            self._part_released()
 
     def run(self, stop: Stop) -> None:
-        """Receive until stopped; then close whoever is not with a worker."""
+        """Receive until stopped; then part with whoever is not with a worker."""
         self._listener.setblocking(False)
         self._bell.setblocking(False)
         self._rope.setblocking(False)
@@ -117,6 +119,10 @@ class Reception:
                     self._turn()
         finally:
             self._close()
+
+    def see_off(self, deadline: Deadline) -> None:
+        """After ``run``: let everybody have what was sent to them, and close."""
+        self._farewell.wait(deadline)
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._patience()):
@@ -242,18 +248,21 @@ class Reception:
     def _close(self) -> None:
         self._over = True
         self._listener.close()
-        for waiting in (self._strangers, self._asking, self._parked):
-            while self._drop_first(waiting):
-                pass
-        self._close_released()
+        while self._drop_first(self._strangers):
+            pass
+        for waiting in (self._asking, self._parked):
+            while first := waiting.first():
+                self._unwatch(first[0])
+                self._farewell.part(first[0].channel)
+        self._part_released()
         self._selector.close()
         self._bell.close()
         self._rope.close()
 
-    def _close_released(self) -> None:
+    def _part_released(self) -> None:
         with contextlib.suppress(IndexError):
             while True:
-                self._released.popleft()[0].channel.close()
+                self._farewell.part(self._released.popleft()[0].channel)
 
 
 def _seen(where: tuple[object, ...]) -> Address:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from pirate.deadline import Deadline
 from pirate.errors import PeerError
 from pirate.model import Address
 from pirate.net.guest import Guest
@@ -52,12 +53,14 @@ class Server:
         self._ending = False
 
     def run(self, stop: Stop) -> None:
-        """Serve until stopped, then let running answers finish for ``drain`` seconds."""
+        """Serve until stopped; then ``drain`` seconds for answers to finish and to arrive."""
         with self._scope:
             self._reception.run(stop)
             self._ending = True
+            deadline = Deadline.within(self._drain)
             with self._lock:
-                self._all_answered.wait_for(lambda: self._unanswered == 0, self._drain)
+                self._all_answered.wait_for(lambda: self._unanswered == 0, deadline.left)
+            self._reception.see_off(deadline)
 
     def _dispatch(self, guest: Guest, number: int, request: Request) -> None:
         """Queue a request; start another worker if all are busy and there may be more."""

@@ -2,17 +2,19 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake import GoneError, Line, client
 from honest import SOON, Honest, some_bytes
+from processes.peers import until
 
 from pirate.errors import NotFoundError
 from pirate.model import Digest
 from pirate.net.channel import Channel
 from pirate.net.reception import Limits
-from pirate.scope import Scope
+from pirate.scope import Scope, Stop
 from pirate.serve import server as server_module
 from pirate.wire import messages
 from pirate.wire.frames import Kind
@@ -20,6 +22,7 @@ from pirate.wire.messages import ErrorCode, Request
 
 UNKNOWN = Digest(b"\7" * 20)
 QUESTION = messages.Stat(UNKNOWN)
+LONG = some_bytes(300_000)
 NO = messages.Error(ErrorCode.NOT_FOUND, 0, "")
 
 
@@ -126,6 +129,69 @@ def test_a_stop_lets_the_running_answer_finish_and_takes_no_other_request(share:
         assert refused(line)
         assert line.closed
         assert server.ended.wait(0.5)
+
+
+class Buffered:
+    """Gives an answer that our kernel takes at once, when the test lets it."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on, self.sent = (threading.Event() for _ in range(3))
+
+    def __call__(self, channel: Channel, *_: object) -> None:
+        channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
+        self.begun.set()
+        assert self.go_on.wait(SOON)
+        channel.send(LONG)
+        self.sent.set()
+
+
+@contextlib.contextmanager
+def narrow(server: Honest) -> Iterator[Line]:
+    """A client whose kernel takes little before it reads."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(SOON)
+        sock.connect(server.address)
+        line = Line(sock, Stop(), "narrow")
+        line.introduce()
+        yield line
+
+
+@pytest.mark.parametrize("asks", ["before", "after"])
+def test_a_stop_does_not_cut_what_a_client_has_yet_to_take_though_it_asks_for_more(
+    share: Path, asks: str
+) -> None:
+    buffered = Buffered()
+    with Honest(share, answer=buffered, drain=SOON) as server, narrow(server) as line:
+        line.send(QUESTION.frame(1))
+        assert buffered.begun.wait(SOON)
+        if asks == "before":  # the end of the answer
+            line.send(QUESTION.frame(2))
+            server.stop.set()
+            assert until(lambda: server.ending)
+            buffered.go_on.set()
+            assert buffered.sent.wait(SOON)
+        else:
+            buffered.go_on.set()
+            assert buffered.sent.wait(SOON)
+            server.stop.set()
+            assert until(lambda: server.ending)
+            line.send(QUESTION.frame(2))
+        assert not server.ended.wait(0.1)
+        assert line.exactly(len(LONG)) == LONG
+        assert line.closed
+        assert server.ended.wait(SOON)
+
+
+def test_a_client_that_never_takes_what_was_sent_is_waited_for_as_long_as_the_drain(
+    share: Path,
+) -> None:
+    buffered = Buffered()
+    buffered.go_on.set()
+    with Honest(share, answer=buffered, drain=0.3) as server, narrow(server) as line:
+        line.send(QUESTION.frame(1))
+        assert buffered.sent.wait(SOON)
+        assert 0.25 < seconds_until_it_ends(server) < SOON
 
 
 def test_a_stop_refuses_newcomers_while_answers_finish(share: Path) -> None:
