@@ -1,10 +1,14 @@
 """Values that every room shares. All frozen; an invalid one cannot be built."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Self
 
 DEFAULT_PORT = 7070
+
+# How a peer was found of which only another peer told, in `Peer.via`.
+HEARSAY = "peer"
 
 
 class _Id(bytes):
@@ -125,6 +129,24 @@ class Announcement:
     size: int = 0
     started: float = 0.0
     instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whom a peer, or what we remember, knows: announcements, ascending by id.
+
+    ``age`` is seconds since they were all that there were, ``math.inf`` if they never were;
+    ``stale`` says that there may be others now. ``wrong`` counts what could not be read.
+    """
+
+    announcements: tuple[Announcement, ...] = ()
+    age: float = math.inf
+    stale: bool = True
+    wrong: int = 0
+
+    def peers(self, via: str) -> "tuple[Peer, ...]":
+        """The peers behind them, found that way."""
+        return tuple(Peer.announced(announcement, via) for announcement in self.announcements)
 
 
 @dataclass(frozen=True, slots=True)

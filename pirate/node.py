@@ -6,14 +6,13 @@ import socket
 import time
 from dataclasses import replace
 
-from pirate import __version__
+from pirate import __version__, record
 from pirate.config import EVERYWHERE, Settings
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
-from pirate.model import Address, Announcement
+from pirate.model import Address, Announcement, Known
 from pirate.net.reception import Limits
 from pirate.network import new_hello, open_registry
-from pirate.registry import record
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
@@ -56,7 +55,7 @@ class Node:
         self.addresses = _addresses(settings, self.listen)
         self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
         limit = settings.limit_up
-        handler = Handler(self.library, Throttle(limit) if limit else None)
+        handler = Handler(self.library, Throttle(limit) if limit else None, self.known)
         self._server = Server(
             listener,
             self.greeting,
@@ -104,6 +103,10 @@ class Node:
             size=catalog.size,
             started=self._started,
         )
+
+    def known(self) -> Known:
+        """Whom we know, and ourselves."""
+        return self.roster.known(self.announcement())
 
     def _changed(self) -> None:
         self.heartbeat.poke()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pirate.deadline import Clock, Deadline
 from pirate.errors import ClashError, RegistryError
-from pirate.model import Announcement, Peer, PeerId
+from pirate.model import HEARSAY, Announcement, Known, Peer, PeerId
 from pirate.policy.backoff import RENEWALS_PER_LEASE, Backoff, heartbeat_interval
 from pirate.registry.base import Registry
 from pirate.scope import Stop
@@ -82,6 +82,21 @@ class Roster:
     def age(self) -> float:
         """Seconds since the registry last gave its whole answer; ``math.inf`` if never."""
         return self._clock() - self._snapshot.taken
+
+    def known(self, ours: Announcement) -> Known:
+        """What to tell who asks whom we know: ``ours``, and those who announce themselves.
+
+        Not the peers of peers: one that is gone would live on in hearsay.
+        """
+        snapshot = self._snapshot
+        found = {
+            peer.id: peer.announcement
+            for peer in snapshot.peers
+            if peer.id and peer.announcement and peer.via != (HEARSAY,)
+        }
+        found[ours.id] = ours
+        announcements = tuple(found[key] for key in sorted(found))
+        return Known(announcements, self._clock() - snapshot.taken, snapshot.stale)
 
     def refresh(self, deadline: Deadline) -> Snapshot:
         """Ask the registry. If it fails the peers stay, and the snapshot says why: no raise."""

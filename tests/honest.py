@@ -12,7 +12,7 @@ from typing import Self
 
 from pirate.deadline import Deadline
 from pirate.library import Library
-from pirate.model import Address, Digest, Peer, PeerId
+from pirate.model import Address, Digest, Known, Peer, PeerId
 from pirate.net.dial import Dialer
 from pirate.net.reception import Limits
 from pirate.scope import Scope, Stop
@@ -66,6 +66,7 @@ class Honest:
         limits: Limits | None = None,
         drain: float = 1.0,
         answer: Callable[..., None] | None = None,
+        known: Callable[[], Known] = Known,
     ) -> None:
         self.folder = folder
         self.library = Library((str(folder),), rescan=SOON, threads=2)
@@ -77,7 +78,7 @@ class Honest:
         self._server = Server(
             listener,
             lambda seen: replace(hello(name), seen=str(seen)),
-            answer or Handler(self.library).answer,
+            answer or Handler(self.library, known=known).answer,
             limits=limits or Limits(),
             drain=drain,
         )

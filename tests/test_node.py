@@ -4,20 +4,20 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from fake import client
 from fetch.rig import Watcher
-from honest import NEVER, SOON, digest_of, some_bytes
+from honest import NEVER, SOON, dialer, digest_of, some_bytes
 
 from pirate.config import Settings, load
 from pirate.errors import BindError, NoNetworkError, UsageError
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target
 from pirate.fetch.terms import Terms
-from pirate.model import PeerId
+from pirate.model import Peer, PeerId
 from pirate.network import Network
 from pirate.node import Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
@@ -81,6 +81,23 @@ def test_an_announcement_tells_what_is_shared_now(tmp_path: Path) -> None:
         assert after.revision != before.revision
         assert isinstance(after.id, PeerId)
         assert after.addresses == (node.listen,)
+
+
+def test_a_node_tells_whom_it_knows_and_itself(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "a", name="a") as a,
+        running(tmp_path / "b", name="b") as b,
+        closing(dialer()) as dial,
+    ):
+        memory = MemoryNetwork()
+        MemoryRegistry(memory).announce(b.announcement(), NEVER)
+        a.roster._registry = MemoryRegistry(memory)
+        a.roster.refresh(NEVER)
+        with dial.talk(Peer((a.listen,)), NEVER, Stop()) as conversation:
+            known = conversation.peers(NEVER)
+    assert {one.id for one in known.announcements} == {a.hello.peer, b.hello.peer}
+    assert known.age < SOON
+    assert not known.stale
 
 
 def test_a_node_with_guests_ends_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pirate.deadline import Deadline
 from pirate.errors import ClashError
-from pirate.model import Address, Announcement, Peer, PeerId
+from pirate.model import HEARSAY, Address, Announcement, Known, Peer, PeerId
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
 from pirate.registry.union import UnionRegistry
@@ -108,6 +108,38 @@ def test_half_an_answer_is_used_and_is_stale(network: MemoryNetwork) -> None:
     assert [str(peer) for peer in snapshot.peers] == ["127.0.0.9:7070"]
     assert snapshot.stale
     assert roster.age == math.inf
+
+
+class Heard(MemoryRegistry):
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(MemoryNetwork())
+        self._heard = peers
+
+    def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+        del deadline
+        return self._heard
+
+
+def test_it_tells_of_us_and_of_those_who_announce_themselves_but_no_hearsay(
+    roster: Roster, network: MemoryNetwork, clock: FakeClock
+) -> None:
+    for number in (5, 3):
+        MemoryRegistry(network).announce(announcement(number), Deadline(SOON))
+    roster.refresh(Deadline(SOON))
+    clock.now += 7.0
+    assert roster.known(announcement(4)) == Known(
+        tuple(announcement(number) for number in (3, 4, 5)), 7.0, stale=False
+    )
+    heard = Heard(
+        Peer.announced(announcement(1), HEARSAY),
+        Peer.announced(announcement(2), "mdns", HEARSAY),
+        Peer((Address("127.0.0.1", 1),)),
+    )
+    roster = Roster(heard)
+    assert roster.known(announcement(4)) == Known((announcement(4),), math.inf, stale=False)
+    roster.refresh(Deadline(SOON))
+    told = roster.known(announcement(4)).announcements
+    assert told == (announcement(2), announcement(4))
 
 
 def test_a_snapshot_in_hand_does_not_change(roster: Roster, network: MemoryNetwork) -> None:

@@ -1,17 +1,22 @@
 """One peer, asked: requests out, checked answers back, over one channel."""
 
+import math
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
 from pirate.chain import STATE_SIZE, Chain, segments
 from pirate.deadline import Deadline, Pace
-from pirate.errors import ProtocolError, StalledError
-from pirate.model import Digest, Entry
+from pirate.errors import ProtocolError, RefusedError, StalledError
+from pirate.model import Announcement, Digest, Entry, Known, PeerId
 from pirate.net.channel import LEAST_PROGRESS, Channel
 from pirate.wire import messages
 from pirate.wire.frames import MAY_BE_SKIPPED, Kind
 from pirate.wire.session import ClientSession, agree, welcome
 
 HELLO_SECONDS = 5.0
+
+# No more peers are learnt from one peer, nor wrong records of them read.
+MOST_PEERS = 10_000
 
 _NEVER = Deadline.within(None)
 
@@ -96,6 +101,47 @@ class Conversation:
             if ended:
                 return Page(answer.revision, answer.files, answer.size, tuple(entries))
 
+    def peers(self, deadline: Deadline) -> Known:
+        """Whom the peer knows, itself among them; nobody if it does not know the question.
+
+        At most MOST_PEERS; records that are none are left out and counted.
+        """
+        found: list[Announcement] = []
+        after, wrong, left = PeerId(bytes(PeerId.SIZE)), 0, MOST_PEERS
+        try:
+            while True:
+                answer, some = self._peers(after, left, deadline)
+                right = list(_announcements(some, after))
+                found += right
+                wrong += len(some) - len(right)
+                left -= len(some)
+                # Without a right record there is no telling where to go on.
+                if left <= 0 or not right or len(found) + wrong >= answer.count:
+                    break
+                after = right[-1].id
+        except RefusedError as error:
+            if error.code != "unsupported":
+                raise
+            return Known()
+        age = math.inf if answer.age == messages.UNKNOWN_AGE else float(answer.age)
+        return Known(tuple(found), age, bool(answer.stale), wrong)
+
+    def _peers(
+        self, after: PeerId, limit: int, deadline: Deadline
+    ) -> tuple[messages.Peers, tuple[str, ...]]:
+        """One answer to ROSTER: its last frame, and the records of all."""
+        self._send(messages.Roster(after, limit))
+        records: tuple[str, ...] = ()
+        while True:
+            answer, ended = self._receive(deadline)
+            if not isinstance(answer, messages.Peers):
+                raise ProtocolError("ROSTER is answered by PEERS")
+            records += answer.records
+            if len(records) > limit:
+                raise ProtocolError("more peers than asked for")
+            if ended:
+                return answer, records
+
     def read(self, digest: Digest, offset: int, length: int) -> None:
         """Ask for a range; ``data_into`` gives its bytes. Several may be outstanding."""
         if self._session.idle:
@@ -141,9 +187,24 @@ class Conversation:
 
     def _receive(
         self, deadline: Deadline
-    ) -> tuple[messages.Entries | messages.Entry | messages.Links, bool]:
+    ) -> tuple[messages.Entries | messages.Entry | messages.Links | messages.Peers, bool]:
         """The next frame's message, and whether it ends its answer."""
         while True:
             header, body = self.channel.receive(deadline)
             if self._session.expects(header):
                 return self._session.message(header, body), header.end
+
+
+def _announcements(records: Iterable[str], after: PeerId) -> Iterator[Announcement]:
+    """The announcements in those records that have one; ProtocolError if ids do not ascend."""
+    from pirate import record  # noqa: PLC0415 - 4 ms that only who asks for peers needs
+
+    for text in records:
+        try:
+            announcement = record.decode(text.encode())
+        except ProtocolError:
+            continue
+        if announcement.id <= after:
+            raise ProtocolError("peers do not ascend")
+        after = announcement.id
+        yield announcement

@@ -24,11 +24,11 @@ import grpc
 from etcd3 import Endpoint, MultiEndpointEtcd3Client
 from etcd3.exceptions import Etcd3Exception
 
+from pirate import record
 from pirate.deadline import Deadline
 from pirate.errors import ClashError, ProtocolError, RegistryError
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.policy.backoff import Backoff
-from pirate.registry import record
 
 log = logging.getLogger(__name__)
 

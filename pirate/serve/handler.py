@@ -4,20 +4,21 @@ import contextlib
 import select
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
+from pirate import record
 from pirate.chain import NO_CHAIN
 from pirate.errors import NotFoundError, PirateError, StaleError
 from pirate.library import Library
-from pirate.model import Digest, Entry
+from pirate.model import Announcement, Digest, Entry, Known
 from pirate.net.channel import Channel
 from pirate.net.reception import BUSY_RETRY_MS
 from pirate.throttle import Throttle
 from pirate.wire import messages
-from pirate.wire.fields import STATES_LIMIT
+from pirate.wire.fields import RECORDS_LIMIT, STATES_LIMIT
 from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, Header, Kind
-from pirate.wire.messages import ErrorCode
+from pirate.wire.messages import UNKNOWN_AGE, ErrorCode
 
 REASON_CHARACTERS = 60  # at most 4 bytes each: fits the 255 of ERROR
 
@@ -32,9 +33,15 @@ _ENTRIES_OVERHEAD = 3 * 8 + 2
 class Handler:
     """Answers requests from a library; used by many workers at once."""
 
-    def __init__(self, library: Library, throttle: Throttle | None = None) -> None:
-        """``throttle`` is for the bytes of all files together."""
+    def __init__(
+        self,
+        library: Library,
+        throttle: Throttle | None = None,
+        known: Callable[[], Known] = Known,
+    ) -> None:
+        """``throttle`` is for the bytes of all files together; ``known`` tells whom we know."""
         self._library = library
+        self._known = known
         self._throttle = throttle
         self._turns = threading.Semaphore(int(throttle.rate / LEAST_SHARE)) if throttle else None
 
@@ -53,6 +60,8 @@ class Handler:
                     self._read(channel, number, request)
                 case messages.Chain():
                     self._chain(channel, number, request)
+                case messages.Roster():
+                    self._roster(channel, number, request)
                 case _:
                     assert_never(request)
         except PirateError as error:
@@ -87,6 +96,18 @@ class Handler:
             if stop == end:
                 return
             first = stop
+
+    def _roster(self, channel: Channel, number: int, request: messages.Roster) -> None:
+        known = self._known()
+        count, age = len(known.announcements), int(min(known.age, UNKNOWN_AGE))
+        first = bisect_right(known.announcements, request.after, key=lambda one: one.id)
+        wanted = known.announcements[first : first + request.limit]
+        records = tuple(_records(wanted))
+        starts = range(0, max(1, len(records)), RECORDS_LIMIT)
+        for start in starts:
+            some = records[start : start + RECORDS_LIMIT]
+            message = messages.Peers(count, age, int(known.stale), some)
+            channel.send(message.frame(number, end=start == starts[-1]))
 
     def _read(self, channel: Channel, number: int, request: messages.Read) -> None:
         throttle, line = self._throttle, _Line(channel)
@@ -161,6 +182,13 @@ def _pages(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
         page.append(entry)
         room -= size
     yield tuple(page)
+
+
+def _records(announcements: Iterable[Announcement]) -> Iterator[str]:
+    """Their records, without those that nobody would accept."""
+    for announcement in announcements:
+        with contextlib.suppress(ValueError):
+            yield record.encode(announcement).decode()
 
 
 def _encoded_size(entry: Entry) -> int:

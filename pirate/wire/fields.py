@@ -193,6 +193,10 @@ entry = Annotated[Entry, EntryCodec()]
 STATES_LIMIT = 3276
 states = Annotated[tuple[Digest, ...], Many(Fixed(Digest), STATES_LIMIT)]
 entries = Annotated[tuple[Entry, ...], Many(EntryCodec(), 0xFFFF)]
+# The longest record, and as many of those as fit one frame.
+RECORD_LIMIT = 1024
+RECORDS_LIMIT = 63
+records = Annotated[tuple[str, ...], Many(Text(RECORD_LIMIT), RECORDS_LIMIT)]
 
 
 def _layout(message: Any) -> dict[str, Codec]:  # noqa: ANN401 - dataclasses take any class

@@ -38,6 +38,8 @@ class Kind(enum.IntEnum):
     DATA = 0x15
     CHAIN = 0x16
     LINKS = 0x17
+    ROSTER = 0x20
+    PEERS = 0x21
 
 
 # The largest body in bytes, checked before a body is read or anything is allocated.
@@ -52,6 +54,8 @@ LIMITS: dict[int, int] = {
     Kind.DATA: DATA_LIMIT,
     Kind.CHAIN: 64,
     Kind.LINKS: CONTROL_LIMIT,
+    Kind.ROSTER: 64,
+    Kind.PEERS: CONTROL_LIMIT,
 }
 
 MAY_BE_SKIPPED = 0x80

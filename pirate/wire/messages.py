@@ -15,10 +15,12 @@ from pirate.wire.fields import (
     entry,
     layout,
     peer_id,
+    records,
     sha1,
     states,
     text_64,
     text_255,
+    u8,
     u16,
     u32,
     u64,
@@ -174,13 +176,39 @@ class Links(Message):
     states: states
 
 
-Request = List | Stat | Read | Chain
-Answer = Entries | Entry | Links | Error
+@dataclass(frozen=True, slots=True)
+class Roster(Message):
+    """Tell me at most ``limit`` peers with ids above ``after``; PEERS answers."""
+
+    KIND = Kind.ROSTER
+    after: peer_id
+    limit: u32
+
+
+@dataclass(frozen=True, slots=True)
+class Peers(Message):
+    """Some records of peers, ascending by id; ``count`` is how many there are in all.
+
+    ``age`` is seconds since they were last known to be all, UNKNOWN_AGE if they never were;
+    ``stale`` is not 0 if there may be others now.
+    """
+
+    KIND = Kind.PEERS
+    count: u32
+    age: u32
+    stale: u8
+    records: records
+
+
+UNKNOWN_AGE = 0xFFFF_FFFF
+
+Request = List | Stat | Read | Chain | Roster
+Answer = Entries | Entry | Links | Peers | Error
 
 # Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
 MESSAGES: dict[int, type[Message]] = {
     message.KIND: message
-    for message in (Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links)
+    for message in (Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links, Roster, Peers)
 }
 
 

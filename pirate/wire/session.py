@@ -19,18 +19,21 @@ from pirate.wire.messages import (
     Hello,
     Links,
     List,
+    Peers,
     Read,
     Request,
+    Roster,
     Stat,
     decode,
 )
 
-# What answers what. ENTRIES, LINKS and DATA may take several frames, END on the last.
+# What answers what. All but ENTRY may take several frames, END on the last.
 ANSWERS: dict[int, Kind] = {
     Kind.LIST: Kind.ENTRIES,
     Kind.STAT: Kind.ENTRY,
     Kind.READ: Kind.DATA,
     Kind.CHAIN: Kind.LINKS,
+    Kind.ROSTER: Kind.PEERS,
 }
 _SINGLE = {Kind.ENTRY, Kind.ERROR}
 
@@ -129,7 +132,7 @@ class ClientSession:
         return True
 
     @staticmethod
-    def message(header: Header, body: bytes) -> Entries | Entry | Links:
+    def message(header: Header, body: bytes) -> Entries | Entry | Links | Peers:
         """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
         match decode(header, body):
             case Error(code, retry_after_ms, reason):
@@ -138,7 +141,9 @@ class ClientSession:
                 raise ProtocolError("an empty ENTRIES frame that is not the last")
             case Links(states=()) if not header.end:
                 raise ProtocolError("an empty LINKS frame that is not the last")
-            case Entries() | Entry() | Links() as answer:
+            case Peers(records=()) if not header.end:
+                raise ProtocolError("an empty PEERS frame that is not the last")
+            case Entries() | Entry() | Links() | Peers() as answer:
                 return answer
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no answer")
@@ -187,7 +192,7 @@ class ServerSession:
             case Hello() as hello if self.hello is None:
                 self.hello = hello
                 return hello
-            case (List() | Stat() | Read() | Chain()) as request:
+            case (List() | Stat() | Read() | Chain() | Roster()) as request:
                 return request
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")

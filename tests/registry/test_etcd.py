@@ -18,10 +18,10 @@ from etcd3 import Endpoint, MultiEndpointEtcd3Client
 from etcd_server import EtcdServer, free_port
 from registry.rigs import SLACK, SOON, Annoyed, BlackHole, announcement, fails_in_time, until
 
+from pirate import record
 from pirate.deadline import Deadline
 from pirate.errors import ClashError, RegistryError
 from pirate.model import Address
-from pirate.registry import record
 from pirate.registry.etcd import PREFIX, EtcdRegistry
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import any_message, strategy_for
 
+from pirate import record
 from pirate.errors import ProtocolError
 from pirate.model import Digest
 from pirate.model import Entry as File
-from pirate.wire.fields import STATES_LIMIT
+from pirate.wire.fields import RECORD_LIMIT, RECORDS_LIMIT, STATES_LIMIT
 from pirate.wire.frames import HEADER_SIZE, LIMITS, Header, Kind
 from pirate.wire.messages import (
     MESSAGES,
@@ -17,6 +18,7 @@ from pirate.wire.messages import (
     ErrorCode,
     Links,
     Message,
+    Peers,
     Read,
     Stat,
     decode,
@@ -110,6 +112,15 @@ def test_states_fill_a_frame_and_no_more() -> None:
         Links.decode((STATES_LIMIT + 1).to_bytes(2) + DIGEST * (STATES_LIMIT + 1))
 
 
+def test_the_longest_records_fill_a_frame_and_no_more() -> None:
+    most = ("x" * RECORD_LIMIT,) * RECORDS_LIMIT
+    size = len(Peers(0, 0, 0, most).encode())
+    assert LIMITS[Kind.PEERS] - RECORD_LIMIT - 2 < size <= LIMITS[Kind.PEERS]
+    assert RECORD_LIMIT == record.WRITTEN_LIMIT
+    with pytest.raises(ValueError, match="64 items"):
+        Peers(0, 0, 0, (*most, "")).frame(1)
+
+
 @pytest.mark.parametrize(
     ("message", "body"),
     [
@@ -117,8 +128,13 @@ def test_states_fill_a_frame_and_no_more() -> None:
         (Entries, b"\0" * 24 + b"\x07\xff" + (DIGEST + b"\0" * 8 + b"\0\1\0\0") * 2047),
         (Links, b"\x0c\xcc" + DIGEST),  # 3,276 states, it says
         (Links, b"\x0c\xcc" + DIGEST * 3276),
+        (Peers, b"\0" * 9 + b"\0\x3f\4\0"),  # 63 records, it says
+        (Peers, b"\0" * 9 + b"\0\x3f" + (b"\4\0" + b"x" * 1024) * 63),
     ],
-    ids=["claims", "packed", "states claimed", "states packed"],
+    ids=[
+        *("claims", "packed", "states claimed", "states packed"),
+        *("records claimed", "records packed"),
+    ],
 )
 def test_decoding_allocates_in_proportion_to_what_has_come(
     message: type[Message], body: bytes

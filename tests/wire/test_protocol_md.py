@@ -1,9 +1,12 @@
 """docs/PROTOCOL.md is held to the code, and the code to it."""
 
+import json
 from pathlib import Path
 
 import pytest
+from wire.test_vectors import RECORDS
 
+from pirate import record
 from pirate.chain import (
     INITIAL,
     MIB,
@@ -16,11 +19,11 @@ from pirate.chain import (
     segment_size,
 )
 from pirate.net.channel import LEAST_PROGRESS
-from pirate.net.conversation import HELLO_SECONDS
+from pirate.net.conversation import HELLO_SECONDS, MOST_PEERS
 from pirate.net.reception import Limits
 from pirate.wire.fields import EntryCodec, layout
 from pirate.wire.frames import CONTROL_LIMIT, END, HEADER_SIZE, LIMITS, MAGIC, Kind
-from pirate.wire.messages import MESSAGES, NEWEST_VERSION, OLDEST_VERSION, ErrorCode
+from pirate.wire.messages import MESSAGES, NEWEST_VERSION, OLDEST_VERSION, UNKNOWN_AGE, ErrorCode
 from pirate.wire.session import ANSWERS, LAST_REQUEST
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +118,18 @@ def test_the_numbers_of_the_chain_are_those_of_the_code() -> None:
     assert f"`{INITIAL.hex()}`" in section("Proving a segment")
     assert f"{len(NO_CHAIN)} zeros" in section("ENTRY")
     assert not any(NO_CHAIN)
+
+
+def test_the_records_of_peers_are_those_of_the_code() -> None:
+    vector = RECORDS[0]
+    assert [row[0] for row in table("Records")] == [*json.loads(vector)]
+    assert record.decode(vector.encode()).name == "anne"
+    rows = {row[0]: row[1] for row in table("Records")}
+    assert f"at most {record.NAME_LIMIT} bytes" in rows["name"]
+    assert f"at most {record.VERSION_LIMIT} bytes" in rows["version"]
+    assert f"1 to {record.ADDRESSES_LIMIT} texts" in rows["addresses"]
+    assert f"{UNKNOWN_AGE} if it never did" in section("PEERS")
+    assert f"such as {MOST_PEERS}" in section("Peers of peers")
 
 
 def test_the_deadlines_are_those_of_the_code() -> None:

@@ -14,8 +14,10 @@ from pirate.wire.messages import (
     Links,
     List,
     Message,
+    Peers,
     Read,
     Request,
+    Roster,
     Stat,
 )
 from pirate.wire.session import ServerSession
@@ -47,7 +49,14 @@ def introduced() -> ServerSession:
 
 
 @pytest.mark.parametrize(
-    "request_", [List(0, DIGEST, 9), Stat(DIGEST), Read(DIGEST, 0, 4), Chain(DIGEST, 0, 9)]
+    "request_",
+    [
+        List(0, DIGEST, 9),
+        Stat(DIGEST),
+        Read(DIGEST, 0, 4),
+        Chain(DIGEST, 0, 9),
+        Roster(HELLO.peer, 9),
+    ],
 )
 def test_a_request_is_taken(request_: Request) -> None:
     session = introduced()
@@ -81,6 +90,7 @@ def test_nothing_but_a_hello_may_come_first_from_a_client(header: Header) -> Non
         (received(PAGE, 1)[0], "no request"),
         (received(STATES, 1)[0], "no request"),
         (received(HELD, 1)[0], "no request"),
+        (received(Peers(0, 0, 0, ()), 1)[0], "no request"),
         (data(1, 1024 * 1024, end=True), "no request"),
         (received(Stat(DIGEST), 0)[0], "a request has a number"),
         (received(Stat(DIGEST), 1, end=False)[0], "a single frame"),

@@ -15,8 +15,10 @@ from pirate.wire.messages import (
     Links,
     List,
     Message,
+    Peers,
     Read,
     Request,
+    Roster,
     Stat,
 )
 from pirate.wire.session import ClientSession, agree, refusal, welcome
@@ -181,7 +183,12 @@ def test_an_entry_that_does_not_end_its_answer_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "empty"), [(List(0, DIGEST, 9), NOTHING), (Chain(DIGEST, 0, 9), NO_STATES)]
+    ("request_", "empty"),
+    [
+        (List(0, DIGEST, 9), NOTHING),
+        (Chain(DIGEST, 0, 9), NO_STATES),
+        (Roster(HELLO.peer, 9), Peers(0, 0, 0, ())),
+    ],
 )
 def test_an_empty_page_has_to_be_the_last(request_: Request, empty: Message) -> None:
     header, body = received(empty, 1, end=True)

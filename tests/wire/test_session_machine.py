@@ -7,12 +7,18 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from strategies import headers, strategy_for
 
 from pirate.errors import ProtocolError
-from pirate.model import Digest
+from pirate.model import Digest, PeerId
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
-from pirate.wire.messages import Chain, Hello, List, Read, Request, Stat
+from pirate.wire.messages import Chain, Hello, List, Read, Request, Roster, Stat
 from pirate.wire.session import ClientSession, ServerSession
 
 DIGEST = Digest(bytes(20))
+QUESTIONS = [
+    Stat(DIGEST),
+    List(0, DIGEST, 5),
+    Chain(DIGEST, 0, 5),
+    Roster(PeerId(bytes(16)), 5),
+]
 
 
 class Open(NamedTuple):
@@ -42,7 +48,7 @@ class Asking(RuleBasedStateMachine):
         self.open: list[Open] = []
         self.asked = 0
 
-    @rule(request=st.sampled_from([Stat(DIGEST), List(0, DIGEST, 5), Chain(DIGEST, 0, 5)]))
+    @rule(request=st.sampled_from(QUESTIONS))
     def ask(self, request: Request) -> None:
         self._ask(request)
 
@@ -59,6 +65,7 @@ class Asking(RuleBasedStateMachine):
             Stat: Kind.ENTRY,
             Read: Kind.DATA,
             Chain: Kind.LINKS,
+            Roster: Kind.PEERS,
         }[type(request)]
         self.open.append(
             Open(self.asked, answer, request.length if isinstance(request, Read) else 0)
@@ -125,7 +132,7 @@ class Answering(RuleBasedStateMachine):
             self.introduced = True
 
     @rule(
-        request=st.one_of([strategy_for(message) for message in (List, Stat, Read, Chain)]),
+        request=st.one_of([strategy_for(message) for message in (List, Stat, Read, Chain, Roster)]),
         number=st.integers(1, 2**32 - 1),
     )
     def request(self, request: Request, number: int) -> None:
@@ -148,9 +155,9 @@ class Answering(RuleBasedStateMachine):
             return "skip"
         if header.request == 0 or not header.end:
             return "refuse"
-        if header.kind in {Kind.LIST, Kind.STAT, Kind.READ, Kind.CHAIN}:
+        if header.kind in {Kind.LIST, Kind.STAT, Kind.READ, Kind.CHAIN, Kind.ROSTER}:
             return "read"
-        return "refuse" if header.kind in {0x01, 0x02, 0x11, 0x13, 0x15, 0x17} else "skip"
+        return "refuse" if header.kind in {0x01, 0x02, 0x11, 0x13, 0x15, 0x17, 0x21} else "skip"
 
 
 TestAsking = Asking.TestCase

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from chains import digest_of
 
+from pirate import record
 from pirate.chain import Chain as FileChain
 from pirate.disk.sha1 import Sha1
-from pirate.model import Digest, PeerId
+from pirate.model import Address, Announcement, Digest, PeerId
 from pirate.model import Entry as File
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
 from pirate.wire.messages import (
@@ -24,7 +25,9 @@ from pirate.wire.messages import (
     Links,
     List,
     Message,
+    Peers,
     Read,
+    Roster,
     Stat,
     decode,
 )
@@ -47,6 +50,19 @@ BONNY = PeerId(bytes(range(16, 32)))
 ABC_FILE = File(ABC, 3, ("abc.txt",))
 FOX_FILE = File(FOX, 43, ("fox.txt", "copies/füchse.txt"))
 
+RECORDS = tuple(
+    record.encode(announcement).decode()
+    for announcement in (
+        Announcement(
+            ANNE,
+            "anne",
+            (Address("10.0.0.3", 7070), Address("fd00::3", 7070)),
+            *("0.1.0", 8, 2, 46, 1_700_000_000.5, "cafe" * 8),
+        ),
+        Announcement(BONNY, "bonny", (Address("10.0.0.4", 7071),), "0.1.0"),
+    )
+)
+
 Said = tuple[int, bool, Message | bytes]
 
 MEANING: dict[Kind, Said] = {
@@ -60,6 +76,8 @@ MEANING: dict[Kind, Said] = {
     Kind.DATA: (3, True, b"bc"),
     Kind.CHAIN: (4, True, Chain(LONG, 0, 2)),
     Kind.LINKS: (4, True, Links(LONG_STATES)),
+    Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000)),
+    Kind.PEERS: (7, True, Peers(3, 4, 1, RECORDS)),
 }
 
 CONVERSATION: list[tuple[str, list[Said]]] = [

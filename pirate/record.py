@@ -1,6 +1,6 @@
-"""An announcement as the JSON that registries keep.
+"""An announcement as JSON: what registries keep and peers tell each other.
 
-Whoever can write to the registry wrote these bytes, so ``decode`` trusts nothing. Fields that
+Anybody may have written these bytes, so ``decode`` trusts nothing. Fields that
 it does not know are ignored; a change that old peers could not read needs another key prefix.
 """
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pirate import record
 from pirate.errors import ProtocolError
 from pirate.model import Address, Announcement, PeerId
-from pirate.registry import record
 
 OURS = Announcement(
     id=PeerId(bytes(range(16))),
