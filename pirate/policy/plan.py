@@ -13,9 +13,10 @@ asked.
 The *tests* of a claim are its last segment, which proves the size, and then, where claims
 disagree, the telling segments: those where two chains start apart and end together, of which
 only one can be true. A false claim fails one, so it dies after one segment, and its holders
-are asked for nothing else until then. Claims are tested side by side, so a false one that
-dawdles holds up no other; the first to pass becomes active. When it has nobody left the next
-one does; links that both share stay proven.
+are asked for nothing else until then. Claims are tested side by side, each where its link is its
+own; a link that several share is fetched once, for all of them. So a false one that dawdles
+holds up no other for longer than until it is late. The first to pass becomes active. When it
+has nobody left the next one does; links that both share stay proven.
 """
 
 import heapq
@@ -34,6 +35,9 @@ LEAST_PATIENCE = 0.05
 FIRST_GUESS = 0.1
 
 Holder = Hashable
+
+# What has been asked for and not come: when, of whom. Links know no claims.
+_Flying = dict[tuple[int, Link], dict[Holder, float]]
 
 # In which order the segments of a claim are asked for. The tests have to be proven before any
 # that follow them; those that would take the place of what another chain has proven come last.
@@ -58,10 +62,10 @@ class _Claim:
 
     chain: Chain
     missing: set[int]
+    flying: _Flying  # the plan's
     holders: dict[Holder, _Pace] = field(default_factory=dict)
     telling: set[int] = field(default_factory=set)  # of the missing ones
-    idle: list[tuple[int, int]] = field(default_factory=list)  # a heap; may hold proven ones too
-    flying: dict[int, dict[Holder, float]] = field(default_factory=dict)
+    idle: list[tuple[int, int]] = field(default_factory=list)  # a heap; may hold others too
 
     @property
     def stage(self) -> int:
@@ -79,7 +83,7 @@ class _Claim:
     def sort(self, proven: dict[int, Link]) -> None:
         """Put the missing segments in order."""
         self.idle = []
-        for index in self.missing.difference(self.flying):
+        for index in self.missing:
             stage = self.stage_of(index)
             self.idle.append((_OVERWRITING if stage == _REST and index in proven else stage, index))
         heapq.heapify(self.idle)
@@ -89,16 +93,20 @@ class _Claim:
         if self.chain.link(index) == link:
             self.missing.discard(index)
             self.telling.discard(index)
-            self.flying.pop(index, None)
         elif index not in self.missing:
             self.missing.add(index)
             heapq.heappush(self.idle, (_OVERWRITING, index))
+
+    def miss_again(self, index: int, link: Link) -> None:
+        """Nobody is asked for ``link`` any more."""
+        if index in self.missing and self.chain.link(index) == link:
+            heapq.heappush(self.idle, (self.stage_of(index), index))
 
     def next(self) -> int | None:
         """A segment that nobody has been asked for, if it is the turn of one."""
         while self.idle:
             stage, index = self.idle[0]
-            idle = index in self.missing and index not in self.flying
+            idle = index in self.missing and (index, self.chain.link(index)) not in self.flying
             if idle and stage > self.stage:
                 return None
             heapq.heappop(self.idle)
@@ -111,10 +119,11 @@ class _Claim:
         patience = max(LEAST_PATIENCE, PATIENCE * self.holders[holder].seconds)
         late = [
             (min(asked.values()), index)
-            for index, asked in self.flying.items()
+            for (index, link), asked in self.flying.items()
             if holder not in asked
             and now - max(asked.values()) > patience
             and self.stage_of(index) <= self.stage
+            and self.chain.link(index) == link
         ]
         return min(late)[1] if late else None
 
@@ -127,6 +136,7 @@ class Plan:
         self._proven = dict(proven)
         self._claims: dict[Chain, _Claim] = {}
         self._vouched: dict[Holder, _Claim] = {}  # also of holders that have left
+        self._flying: _Flying = {}
         self._active: _Claim | None = None
         self._done = False
 
@@ -144,7 +154,7 @@ class Plan:
         """A holder vouches for ``chain``."""
         claim = self._claims.get(chain)
         if claim is None:
-            claim = self._claims[chain] = _Claim(chain, self._missing(chain))
+            claim = self._claims[chain] = _Claim(chain, self._missing(chain), self._flying)
             self._done = self._done or not claim.missing
         self._vouched[holder] = claim
         claim.holders.setdefault(holder, _Pace())
@@ -164,23 +174,23 @@ class Plan:
         if index is None:
             index = claim.late(holder, now)
         if index is not None:
-            claim.flying.setdefault(index, {})[holder] = now
+            self._flying.setdefault((index, claim.chain.link(index)), {})[holder] = now
         return index
 
     def wanted(self, index: int, chain: Chain) -> bool:
         """Whether a segment fetched under ``chain`` is still to be written."""
-        claim = self._claims.get(chain)
-        if self._done or claim is None or self._active not in {None, claim}:
+        claim = self._active or self._claims.get(chain)
+        if self._done or claim is None or index not in claim.missing:
             return False
-        return index in claim.missing
+        return claim.chain.link(index) == chain.link(index)
 
     def prove(self, holder: Holder, index: int, now: float) -> None:
         """``index`` has proven its link of the chain that ``holder`` vouched for, is written."""
         claim = self._vouched[holder]
-        since = claim.flying.get(index, {}).get(holder)
+        link = claim.chain.link(index)
+        since = self._flying.pop((index, link), {}).get(holder)
         if since is not None and holder in claim.holders:
             claim.holders[holder].note(now - since)
-        link = claim.chain.link(index)
         if next(iter(self._proven.values()), link).size != link.size:
             self._start_over()
         self._proven[index] = link
@@ -194,10 +204,11 @@ class Plan:
         claim = self._vouched.get(holder)
         if claim is None or claim.holders.pop(holder, None) is None:
             return
-        for index, asked in list(claim.flying.items()):
+        for (index, link), asked in list(self._flying.items()):
             if asked.pop(holder, None) is not None and not asked:
-                del claim.flying[index]
-                heapq.heappush(claim.idle, (claim.stage_of(index), index))
+                del self._flying[index, link]
+                for each in self._claims.values():
+                    each.miss_again(index, link)
         if not claim.holders:
             self._contest()
 

@@ -186,7 +186,7 @@ def test_telling_segments_come_after_the_last_and_before_all_others() -> None:
 def test_claims_are_tested_side_by_side_and_a_test_is_all_they_are_asked_for() -> None:
     made = plan("A", "A2")
     made.join("B", false_chain(TRUE, {3}))
-    assert [made.take(holder, 0) for holder in ("B", "A", "A2")] == [LAST, LAST, None]
+    assert [made.take(holder, 0) for holder in ("B", "A", "A2")] == [LAST, None, None]
     made.prove("B", LAST, 0)  # they share it
     assert [made.take(holder, 0) for holder in ("B", "A", "A2")] == [3, 3, None]
     made.prove("A", 3, 0)
@@ -194,12 +194,43 @@ def test_claims_are_tested_side_by_side_and_a_test_is_all_they_are_asked_for() -
     assert [made.take(holder, 0) for holder in ("B", "A", "A2")] == [None, 0, 1]
 
 
-def test_a_false_claim_that_dawdles_holds_up_no_other() -> None:
+def test_a_link_that_claims_share_is_asked_for_once_until_it_is_late() -> None:
     made = plan("B", chain=false_chain(TRUE, {3}))
     assert made.take("B", 0) == LAST
     made.join("A", TRUE)
-    assert drain(made, "A", 0.1) == [LAST, 3, 0, 1, 2, 4, 5, 6]
+    assert made.take("A", LATE - 0.002) is None
+    assert drain(made, "A", LATE) == [LAST, 3, 0, 1, 2, 4, 5, 6]
     assert state(made) == "done"
+
+
+def test_a_link_that_claims_share_is_asked_of_another_when_its_holder_leaves() -> None:
+    made = plan("B", chain=false_chain(TRUE, {3}))
+    assert made.take("B", 0) == LAST
+    made.join("A", TRUE)
+    assert made.take("A", 0) is None
+    made.leave("B")
+    assert drain(made, "A") == [LAST, 0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_false_claim_that_dawdles_holds_up_no_other() -> None:
+    made = plan("B", chain=false_chain(TRUE, {LAST}))
+    assert made.take("B", 0) == LAST
+    made.join("A", TRUE)
+    assert drain(made, "A") == [LAST, *range(LAST)]
+    assert state(made) == "done"
+
+
+def test_what_another_claim_asked_for_before_is_kept_where_the_link_is_shared() -> None:
+    made = plan("B", chain=false_chain(TRUE, {5}), proven=links(TRUE, LAST))
+    assert [made.take("B", 0) for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+    made.join("A", TRUE)
+    assert made.take("A", 0) == 5
+    made.prove("A", 5, 0)
+    assert made.take("A", 0) == 4
+    assert [made.wanted(index, false_chain(TRUE, {5})) for index in (0, 4)] == [True, False]
+    made.prove("B", 0, 0)
+    made.leave("B")
+    assert drain(made, "A") == [1, 2, 3, 6]
 
 
 def test_a_claim_that_comes_later_puts_the_active_one_to_the_test_again() -> None:
@@ -211,7 +242,8 @@ def test_a_claim_that_comes_later_puts_the_active_one_to_the_test_again() -> Non
     assert made.take("B", 0) == 5
     assert made.take("B", 0) is None
     assert made.wanted(0, TRUE)
-    assert drain(made, "A") == [5, *range(5), 6]
+    assert drain(made, "A") == [5, *range(1, 5), 6]
+    made.prove("B", 0, 0)
     assert state(made) == "done"
 
 

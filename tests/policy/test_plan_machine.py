@@ -63,7 +63,7 @@ class Swarm(RuleBasedStateMachine):
         self.seen: set[Chain] = set()
         self.holders: list[Holder] = []
         self.dropped: list[Holder] = []
-        self.asked_at: dict[tuple[Chain, int], dict[Holder, float]] = {}
+        self.asked_at: dict[tuple[int, Link], dict[Holder, float]] = {}
         self.now = 0.0
         self.finished = False
 
@@ -101,7 +101,7 @@ class Swarm(RuleBasedStateMachine):
         chain = holder.chain
         assert not self.finished
         assert self.disk.get(index) != chain.link(index), "it is proven"
-        others = self.asked_at.setdefault((chain, index), {})
+        others = self.asked_at.setdefault((index, chain.link(index)), {})
         assert holder not in others, "asked twice of one holder"
         assert all(self.now - at > LEAST_PATIENCE for at in others.values()), "not late"
         for tests in trials_of(chain, [other.chain for other in self.holders]):
@@ -138,11 +138,12 @@ class Swarm(RuleBasedStateMachine):
     def _land(self, holder: Holder, index: int) -> None:
         link = holder.chain.link(index)
         if not self.plan.wanted(index, holder.chain):
+            claims = {each.chain for each in self.holders}
+            true = link == TRUE.link(index) and TRUE in claims
             assert (
                 self.finished
                 or self.disk.get(index) == link
-                or len({each.chain for each in self.holders}) > 1
-                or holder.chain not in {each.chain for each in self.holders}
+                or (claims != {holder.chain} and not true)
             ), "what was asked for is thrown away"
             return
         assert self.disk.get(index) != link, "written twice"
@@ -150,9 +151,7 @@ class Swarm(RuleBasedStateMachine):
             self.disk = {}
         self.disk[index] = link
         self.plan.prove(holder, index, self.now)
-        for chain, other in [*self.asked_at]:
-            if other == index and (chain.size, chain.link(index)) == (link.size, link):
-                del self.asked_at[chain, other]
+        self.asked_at.pop((index, link), None)
         self._look_whether_finished()
 
     @precondition(lambda self: bool(self.holders))
