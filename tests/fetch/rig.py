@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,4 +92,4 @@ class Rig:
     def finished(self) -> set[str]:
         """What lies in the folder under a final name."""
         unfinished = (PART_SUFFIX, JOURNAL_SUFFIX)
-        return {name for name in os.listdir(self.folder) if not name.endswith(unfinished)}  # noqa: PTH208
+        return {path.name for path in self.folder.glob("*") if not path.name.endswith(unfinished)}
