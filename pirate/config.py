@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pirate.errors import UsageError
-from pirate.model import DEFAULT_PORT, Address
+from pirate.model import DEFAULT_PORT, EVERYWHERE, Address
 
 T = TypeVar("T")
 
@@ -136,9 +136,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - serving others is what a peer is for
 
 
 class Setting(NamedTuple):

@@ -7,10 +7,12 @@ import time
 from dataclasses import replace
 
 from pirate import __version__, record
-from pirate.config import EVERYWHERE, Settings
+from pirate.config import Settings
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
 from pirate.model import Address, Announcement, Known
+from pirate.net.interfaces import Whereabouts
+from pirate.net.listening import listening
 from pirate.net.reception import Limits
 from pirate.network import new_hello, open_registry
 from pirate.roster import Heartbeat, Roster
@@ -22,9 +24,6 @@ from pirate.wire.messages import Hello
 
 # How long `serve` waits for its first announcement.
 START_SECONDS = 0.5
-
-# A connect flood must find room to wait in: the usual backlog of 5 refuses honest clients.
-BACKLOG = 4096
 
 # Descriptors beside those of guests: two a worker, the registry's, files being hashed.
 RESERVED_DESCRIPTORS = 2 * WORKERS + 128
@@ -46,13 +45,13 @@ class Node:
         guests = max(FEWEST_GUESTS, _raise_descriptors() - RESERVED_DESCRIPTORS)
         self._registry = open_registry(settings)
         try:
-            listener = _listen(settings.listen)
+            listener = listening(settings.listen)
         except BindError:
             self._registry.close()
             raise
         self.listen = Address(*listener.getsockname()[:2])
         self.hello = new_hello(self.name)
-        self.addresses = _addresses(settings, self.listen)
+        self._whereabouts = Whereabouts(self.listen, settings.advertise)
         self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
         limit = settings.limit_up
         handler = Handler(self.library, Throttle(limit) if limit else None, self.known)
@@ -70,6 +69,11 @@ class Node:
         except ValueError as error:
             raise UsageError(f"cannot be announced: {error}") from error
         self.announces = bool(settings.etcd) and settings.discovery in ("auto", "etcd")
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where others reach us now, the best first."""
+        return self._whereabouts.addresses
 
     def start(self, scope: Scope) -> None:
         """Start every thread; they end when ``scope`` does."""
@@ -110,44 +114,6 @@ class Node:
 
     def _changed(self) -> None:
         self.heartbeat.poke()
-
-
-def _listen(address: Address) -> socket.socket:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            *address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise BindError(f"{address} is no address of ours") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise BindError(f"cannot listen on {address}: {(error.strerror or '').lower()}") from error
-    return listener
-
-
-def _addresses(settings: Settings, listen: Address) -> tuple[Address, ...]:
-    """Where others reach us: what the user says, what we listen on, or our way out."""
-    if settings.advertise:
-        return (Address(settings.advertise.host, settings.advertise.port or listen.port),)
-    if listen.host not in (EVERYWHERE, "::"):
-        return (listen,)
-    return (Address(_way_out(), listen.port),)
-
-
-def _way_out() -> str:
-    """The address that our packets to the outside bear; nothing is sent to find it out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 of RFC 5737: routed like any other
-            host: str = probe.getsockname()[0]
-        except OSError:
-            return "127.0.0.1"
-    return host
 
 
 def _host_name() -> str:

@@ -27,7 +27,7 @@ def read(home: Path, *, file: str = "", flags: object = None, **environ: str) ->
 def test_the_default_is_used_when_nobody_says_anything(home: Path) -> None:
     settings = read(home)
     assert settings.rescan == 30.0
-    assert settings.listen == Address("0.0.0.0", 7070)
+    assert settings.listen == Address("::", 7070)
     assert settings.etcd == ()
     assert settings.timeout is None
 
@@ -51,7 +51,7 @@ GOOD = {
     "color": ("never", "never"),
     "progress": ("plain", "plain"),
     "folders": ("/srv/a, b", ("/srv/a, b",)),
-    "listen": (":7171", Address("0.0.0.0", 7171)),
+    "listen": (":7171", Address("::", 7171)),
     "advertise": ("10.0.0.1", Address("10.0.0.1", 0)),
     "name": ("n1", "n1"),
     "port_file": ("/run/port", "/run/port"),
@@ -181,7 +181,8 @@ def test_the_longest_duration_can_be_waited_for_by_a_socket() -> None:
         ("[::1]:0", Address("::1", 0)),
         ("[::]:7070", Address("::", 7070)),
         ("[fe80::1]", Address("fe80::1", 7070)),
-        (":0", Address("0.0.0.0", 0)),
+        (":0", Address("::", 0)),
+        ("0.0.0.0:0", Address("0.0.0.0", 0)),
         ("localhost", Address("localhost", 7070)),
     ],
 )

@@ -134,7 +134,7 @@ def _serve(command: Parser) -> None:
         "folders", metavar="DIR", nargs="*", help="the configured ones, or this folder, if none"
     )
     command.add_argument(
-        "--listen", metavar="ADDR:PORT", help="port 0 takes a free one (0.0.0.0:7070)"
+        "--listen", metavar="ADDR:PORT", help="port 0 takes a free one ([::]:7070)"
     )
     command.add_argument("--advertise", metavar="ADDR[:PORT]", help="announce this address instead")
     command.add_argument("--name", help="announce this name instead of the host's")

@@ -9,7 +9,7 @@ from fake import Line, client
 from honest import SOON, Honest, hello
 
 from pirate.model import Digest
-from pirate.net.reception import Limits
+from pirate.net.reception import Limits, _seen
 from pirate.wire import messages
 from pirate.wire.frames import Header, Kind
 from pirate.wire.messages import ErrorCode, decode
@@ -260,3 +260,20 @@ def test_nonsense_is_told_and_ends_the_connection(
         assert refusal(line, 0).code == ErrorCode.BAD_REQUEST
         assert line.closed
     assert is_served(honest)
+
+
+@pytest.mark.parametrize(
+    ("where", "address"),
+    [
+        (("10.0.0.7", 51234), "10.0.0.7:51234"),
+        (("::ffff:10.0.0.7", 51234, 0, 0), "10.0.0.7:51234"),
+        (("fd00::7", 51234, 0, 0), "[fd00::7]:51234"),
+        (("fe80::7%eth0", 51234, 0, 2), "[fe80::7]:51234"),
+        (("::ffff:abcd", 51234, 0, 0), "[::ffff:abcd]:51234"),
+        ((), "local:0"),
+    ],
+)
+def test_a_guest_has_the_same_address_however_it_came(
+    where: tuple[object, ...], address: str
+) -> None:
+    assert str(_seen(where)) == address
