@@ -1,6 +1,5 @@
 """One download: find holders, let a fetcher run for each, until every link holds."""
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,12 +13,12 @@ from pirate.errors import IntegrityError, LiedError, PeerError, TransferFailedEr
 from pirate.fetch.board import Board, Who
 from pirate.fetch.fetcher import Fetcher
 from pirate.fetch.landing import Landing
+from pirate.fetch.rounds import Rounds
 from pirate.fetch.sequential import SequentialDownload
 from pirate.fetch.swarm import Holder, nobody, says_no, search
-from pirate.fetch.terms import FIRST_PAUSE, FRUITLESS_ROUNDS, LONGEST_PAUSE, Received, Terms
+from pirate.fetch.terms import Received, Terms
 from pirate.model import Address, Digest, Entry, Peer
 from pirate.net.conversation import Conversation
-from pirate.policy.backoff import Backoff
 from pirate.scope import Scope, Stop
 
 # While a download runs, newcomers that hold the file are looked for this often, in seconds.
@@ -88,11 +87,10 @@ class Download:
         """Fetch by chains; False if only holders without one are left, or none can be checked."""
         if not sha1.available():
             return False
-        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random.Random())  # noqa: S311 - jitter
-        fruitless = 0
+        rounds = Rounds()
         with Scope(self._terms.stop) as scope:
             while True:
-                before = self._progress
+                before, problem = self._progress, self._problem
                 asked = peers()
                 missed = self._search(asked, landing, scope)
                 if self._wait():
@@ -100,13 +98,18 @@ class Download:
                 if self._board and self._board.fetching:
                     continue
                 self._terms.pause(0, self._state)
-                fruitless = 0 if self._progress != before else fruitless + 1
-                if fruitless and self._unchained:
+                better = self._progress != before
+                if self._unchained and not better:
                     return False
-                self._give_up_if_hopeless(missed, len(asked))
-                if fruitless == FRUITLESS_ROUNDS:
+                problems = [error for _, error in missed]
+                if self._problem and self._problem is not problem:
+                    problems.append(self._problem)
+                rounds.note(better=better, problems=problems)
+                if not rounds.hopeful:
+                    self._give_up_if_hopeless(missed, len(asked))
+                if rounds.over:
                     self._give_up(missed)
-                self._terms.pause(pauses.next(), self._state)
+                self._terms.pause(rounds.pause(), self._state)
 
     def _search(
         self, peers: Sequence[Peer], landing: Landing, scope: Scope
@@ -211,7 +214,7 @@ class Download:
             raise self._lied
 
     def _give_up(self, missed: list[tuple[Peer, PeerError]]) -> NoReturn:
-        problem = self._board.problem if self._board else None
+        problem = self._problem
         if isinstance(problem, LiedError):
             raise self._lied
         if problem is None and missed:
@@ -230,6 +233,11 @@ class Download:
     def _not_convicted(self, peers: Callable[[], Sequence[Peer]]) -> list[Peer]:
         liars = {peer.addresses for peer in self._liars}
         return [peer for peer in peers() if peer.addresses not in liars]
+
+    @property
+    def _problem(self) -> PeerError | None:
+        """Why a peer was dropped, the last one."""
+        return self._board.problem if self._board else None
 
     @property
     def _progress(self) -> tuple[int, int]:

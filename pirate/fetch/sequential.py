@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,12 +14,12 @@ from pirate.errors import (
     PeerError,
     TransferFailedError,
 )
+from pirate.fetch.rounds import Rounds
 from pirate.fetch.stream import stream
-from pirate.fetch.swarm import Holder, nobody, says_no, search
-from pirate.fetch.terms import FIRST_PAUSE, FRUITLESS_ROUNDS, LONGEST_PAUSE, Received, Terms
+from pirate.fetch.swarm import Holder, Missed, nobody, says_no, search
+from pirate.fetch.terms import Received, Terms
 from pirate.model import Address, Digest, Entry, Peer
 from pirate.net.channel import LEAST_PROGRESS
-from pirate.policy.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -75,21 +74,27 @@ class SequentialDownload:
         began = time.monotonic()
         if not self._done:
             self._resume()
-        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random.Random())  # noqa: S311 - jitter
-        fruitless = 0
+        rounds = Rounds()
         while True:
-            done, liars = self._done, len(self._liars)
-            if self._round(peers()):
+            done, liars, problem = self._done, len(self._liars), self._problem
+            asked = peers()
+            missed: list[Missed] = []
+            if self._round(asked, missed):
                 self.report.size = self._done
                 self.report.elapsed = time.monotonic() - began
                 return
             better = self._done >= done + LEAST_PROGRESS or len(self._liars) > liars
-            fruitless = 0 if better else fruitless + 1
-            if fruitless == FRUITLESS_ROUNDS:
+            problems = [error for _, error in missed]
+            if self._problem and self._problem is not problem:
+                problems.append(self._problem)
+            rounds.note(better=better, problems=problems)
+            if not rounds.hopeful:
+                self._give_up_if_hopeless(missed, len(asked))
+            if rounds.over:
                 if isinstance(self._problem, LiedError):
                     raise self._lied
                 raise TransferFailedError(f"{self._state}: {self._problem}")
-            self._pause(pauses.next())
+            self._pause(rounds.pause())
 
     def _resume(self) -> None:
         """Hash what an earlier run has left, so that it need not be fetched again."""
@@ -102,10 +107,12 @@ class SequentialDownload:
         if self._done:
             self._senders.add(None)
 
-    def _round(self, peers: Sequence[Peer]) -> bool:
-        """Ask everybody once and fetch from each that has it, until the file is whole."""
+    def _round(self, peers: Sequence[Peer], missed: list[Missed]) -> bool:
+        """Ask everybody once and fetch from each that has it, until the file is whole.
+
+        Those who do not have it get into ``missed``.
+        """
         terms = self._terms
-        missed: list[tuple[Peer, PeerError]] = []
         liars = 0
         with closing(
             search(self._digest, peers, terms.dialer, terms.deadline, terms.stop)
@@ -122,13 +129,16 @@ class SequentialDownload:
         self._pause(0)
         if liars and liars + sum(map(says_no, missed)) == len(peers):
             raise self._lied
+        return False
+
+    def _give_up_if_hopeless(self, missed: list[Missed], asked: int) -> None:
+        """Raise if another round would bring nothing: nobody has it, or there is no room."""
         if not self._found:
-            raise nobody(str(self._digest), len(peers), missed)
+            raise nobody(str(self._digest), asked, missed)
         if isinstance(self._problem, _NoRoomError) and not self.report.received:
             raise LocalIOError(f"no space for {self._digest}: {self._problem}")
         if missed and not self._problem:
             self._problem = missed[0][1]
-        return False
 
     def _fetch(self, holder: Holder) -> bool:
         """Fetch what is missing from one holder; True if the file is whole and verified."""

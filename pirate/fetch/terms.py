@@ -15,12 +15,6 @@ from pirate.throttle import Throttle
 # Holders of one file that are asked at once.
 HOLDERS = 8
 
-# Rounds in a row that bring no byte before a download is given up, and the pauses between
-# them in seconds: a peer that restarts is back within them.
-FRUITLESS_ROUNDS = 3
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
-
 
 class Observer(Protocol):
     """Watches a download; called from any of its threads, one at a time, so it returns at once."""

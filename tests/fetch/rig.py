@@ -91,7 +91,5 @@ class Rig:
     @property
     def finished(self) -> set[str]:
         """What lies in the folder under a final name."""
-        if not self.folder.exists():  # it was made for nothing
-            return set()
         unfinished = (PART_SUFFIX, JOURNAL_SUFFIX)
         return {path.name for path in self.folder.glob("*") if not path.name.endswith(unfinished)}
