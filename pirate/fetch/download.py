@@ -1,5 +1,6 @@
 """One download: find holders, let a fetcher run for each, until every link holds."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,10 +16,11 @@ from pirate.fetch.fetcher import Fetcher
 from pirate.fetch.landing import Landing
 from pirate.fetch.rounds import Rounds
 from pirate.fetch.sequential import SequentialDownload
-from pirate.fetch.swarm import Holder, nobody, says_no, search
+from pirate.fetch.swarm import SEARCH_SECONDS, Holder, holding, nobody, says_no
 from pirate.fetch.terms import Received, Terms
 from pirate.model import Address, Digest, Entry, Peer
 from pirate.net.conversation import Conversation
+from pirate.net.survey import survey
 from pirate.scope import Scope, Stop
 
 # While a download runs, newcomers that hold the file are looked for this often, in seconds.
@@ -26,6 +28,10 @@ LOOK_AGAIN_SECONDS = 5.0
 
 # How long a holder may take to send its chain: 0.3 MB at most.
 CHAIN_SECONDS = 10.0
+
+# Where all holders so far have no chain, others that may have one are waited for as long as
+# answers come at all, with no more than so many seconds between them.
+UNCHAINED_SECONDS = 0.5
 
 # One connection does not fill both ends' processors: a lone holder gets two.
 CONNECTIONS_TO_THE_FIRST = 2
@@ -121,10 +127,11 @@ class Download:
         """
         missed = []
         tried = []
-        terms = self._terms
         looking = Stop()  # ends also when there is nothing left to look for
         self._unchained = False
-        answers = search(self._digest, peers, terms.dialer, terms.deadline, looking)
+        ask = holding(self._digest, self._terms.dialer)
+        soon = self._terms.deadline.at_most(SEARCH_SECONDS)
+        answers = survey(peers, ask, soon, looking, self._patience)
         with scope.stop.waking(looking.set), self._over.waking(looking.set), closing(answers):
             for peer, answer in answers:
                 if isinstance(answer, PeerError):
@@ -148,6 +155,11 @@ class Download:
         if self._board:
             self._board.hear()
         return missed
+
+    def _patience(self) -> float:
+        """How long those who do not answer a search are waited for after the last answer."""
+        fetching = self._board is not None and self._board.fetching
+        return UNCHAINED_SECONDS if self._unchained and not fetching else math.inf
 
     def _start(self, holder: Holder, landing: Landing, scope: Scope) -> None:
         """Start a fetcher at a holder, or two if it is alone, unless there are enough."""

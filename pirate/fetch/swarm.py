@@ -8,7 +8,7 @@ from pirate.deadline import Deadline
 from pirate.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, RefusedError
 from pirate.model import Digest, Entry, Peer
 from pirate.net.dial import Dialer
-from pirate.net.survey import survey
+from pirate.net.survey import Ask, survey
 from pirate.ref import Prefix
 from pirate.scope import Stop
 
@@ -37,13 +37,18 @@ def search(
     digest: Digest, peers: Sequence[Peer], dialer: Dialer, deadline: Deadline, stop: Stop
 ) -> Generator[Answer, None, None]:
     """Ask every peer for ``digest``; yields each with its Holder, or why it is none."""
+    return survey(peers, holding(digest, dialer), deadline.at_most(SEARCH_SECONDS), stop)
+
+
+def holding(digest: Digest, dialer: Dialer) -> Ask[Holder]:
+    """What a search asks each peer."""
 
     def ask(peer: Peer, deadline: Deadline, stop: Stop) -> Holder:
         with dialer.talk(peer, deadline, stop) as conversation:
             entry, chain = conversation.stat(digest, deadline)
             return Holder(peer.met(conversation.peer.peer, conversation.peer.name), entry, chain)
 
-    return survey(peers, ask, deadline.at_most(SEARCH_SECONDS), stop)
+    return ask
 
 
 def complete(

@@ -1,6 +1,7 @@
 """Ask many peers the same thing at once; take the answers as they come."""
 
 import contextlib
+import math
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -21,13 +22,18 @@ _Answers = queue.SimpleQueue[tuple[Peer, T | PeerError] | None]
 
 
 def survey(
-    peers: Sequence[Peer], ask: Ask[T], deadline: Deadline, stop: Stop
+    peers: Sequence[Peer],
+    ask: Ask[T],
+    deadline: Deadline,
+    stop: Stop,
+    patience: Callable[[], float] = lambda: math.inf,
 ) -> Generator[tuple[Peer, T | PeerError], None, None]:
     """Yield every peer with what ``ask`` returned for it, or the PeerError it raised.
 
     The quickest comes first; nobody's silence delays another's answer, and who has not
-    answered by the deadline gets a StalledError. Close the generator (``closing``) to break
-    off what is still being asked.
+    answered by the deadline gets a StalledError. So does everybody who is left when no answer
+    has come for ``patience()`` seconds, which is asked after each. Close the generator
+    (``closing``) to break off what is still being asked.
     """
     waiting: queue.SimpleQueue[Peer] = queue.SimpleQueue()
     answers: _Answers[T] = queue.SimpleQueue()
@@ -37,7 +43,7 @@ def survey(
     with Scope(stop) as scope, scope.stop.waking(lambda: answers.put(None)):
         for number in range(min(AT_ONCE, len(peers))):
             scope.spawn(f"ask {number}", lambda: _work(waiting, answers, ask, deadline, scope.stop))
-        while unheard and (answer := _next(answers, deadline)):
+        while unheard and (answer := _next(answers, deadline.at_most(patience()))):
             unheard.pop(answer[0], None)
             yield answer
         if scope.stop.is_set:

@@ -133,6 +133,28 @@ def test_a_liar_without_a_chain_is_not_asked_beside_an_honest_holder_with_one(ri
     assert false.reads == []
 
 
+def test_a_holder_without_a_chain_does_not_wait_for_mute_peers(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fetch.rig.STALL", SOON)
+    began = time.monotonic()
+    with faked(mute, Holder(TRUTH), mute) as peers:
+        rig.get(DIGEST, *peers)
+    assert content(rig) == TRUTH
+    assert time.monotonic() - began < 3.0, "a search may take 5 s"
+
+
+def test_a_holder_without_a_chain_waits_a_little_for_one_with_a_chain(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "UNCHAINED_SECONDS", SOON)
+    good, plain = honest(TRUTH), Holder(TRUTH)
+    good.hesitates = 0.1
+    with faked(plain, good) as peers:
+        rig.get(DIGEST, *peers)
+    assert (plain.sent, content(rig)) == (0, TRUTH)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_without_a_library_for_chains_liars_beside_an_honest_holder_change_nothing(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int

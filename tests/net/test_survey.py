@@ -56,6 +56,24 @@ def test_who_has_not_answered_by_the_deadline_is_told_apart() -> None:
     assert answers[PEERS[0]] == answers[PEERS[2]] == 1
 
 
+def test_silence_is_waited_for_as_long_as_patience_says() -> None:
+    answers: list[tuple[Peer, int | PeerError]] = []
+
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> int:
+        stop.wait(deadline.left if peer is PEERS[1] else 0.0)
+        return 1
+
+    def patience() -> float:
+        return 0.1 if len(answers) == 2 else SOON
+
+    began = time.monotonic()
+    for answer in survey(PEERS[:3], ask, Deadline(SOON), Stop(), patience):
+        answers.append(answer)  # noqa: PERF402 - patience looks at it
+    assert answers[2][0] is PEERS[1]
+    assert isinstance(answers[2][1], StalledError)
+    assert time.monotonic() - began < SOON - 1.0
+
+
 def test_a_failure_is_an_answer_and_does_not_end_the_survey() -> None:
     def ask(peer: Peer, _: Deadline, __: Stop) -> int:
         if peer.addresses[0].port % 2:
