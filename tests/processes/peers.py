@@ -47,7 +47,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def pirate(
-    *arguments: object, cwd: Path | None = None, stdin: str = "", seconds: float = 30.0
+    *arguments: object,
+    cwd: Path | None = None,
+    stdin: str = "",
+    seconds: float = 30.0,
+    **variables: str,
 ) -> Done:
     """Run one command to its end; fails if that takes longer than ``seconds``."""
     began = time.monotonic()
@@ -56,7 +60,7 @@ def pirate(
         input=stdin.encode(),
         capture_output=True,
         cwd=cwd,
-        env=environment(),
+        env=environment(**variables),
         timeout=seconds,
         check=False,
     )
