@@ -49,7 +49,21 @@ def encode(announcement: Announcement) -> bytes:
 
 def decode(data: bytes) -> Announcement:
     """The announcement in a record; ProtocolError, and nothing else, if there is none."""
-    fields = _Fields(data)
+    if len(data) > ACCEPTED_LIMIT:
+        raise ProtocolError(f"a record of {len(data)} bytes, more than {ACCEPTED_LIMIT}")
+    try:
+        # Decoded here, since json would take UTF-16 and UTF-32 for granted as well.
+        fields = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("a record is not JSON") from error
+    if not isinstance(fields, dict):
+        raise ProtocolError("a record is not a JSON object")
+    return checked(fields)
+
+
+def checked(raw: dict[str, Any]) -> Announcement:
+    """The announcement whose fields are ``raw``, by their names in JSON; ProtocolError if none."""
+    fields = _Fields(raw)
     return Announcement(
         id=fields.peer_id("id"),
         name=fields.text("name", NAME_LIMIT),
@@ -66,17 +80,8 @@ def decode(data: bytes) -> Announcement:
 class _Fields:
     """The fields of one record; every method takes a name and gives a checked value."""
 
-    def __init__(self, data: bytes) -> None:
-        if len(data) > ACCEPTED_LIMIT:
-            raise ProtocolError(f"a record of {len(data)} bytes, more than {ACCEPTED_LIMIT}")
-        try:
-            # Decoded here, since json would take UTF-16 and UTF-32 for granted as well.
-            fields = json.loads(data.decode())
-        except (ValueError, RecursionError) as error:
-            raise ProtocolError("a record is not JSON") from error
-        if not isinstance(fields, dict):
-            raise ProtocolError("a record is not a JSON object")
-        self._fields: dict[str, Any] = fields
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
 
     def text(self, name: str, limit: int) -> str:
         """A text of at most ``limit`` bytes."""

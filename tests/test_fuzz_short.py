@@ -36,7 +36,7 @@ def test_every_decoder_keeps_its_promise_for_20000_inputs() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = done.stdout.splitlines()[2:]
-    decoders = {"Header", "ServerSession", "ClientSession", "announcement", "journal"}
+    decoders = {"Header", "ServerSession", "ClientSession", "announcement", "TXT", "journal"}
     decoders |= {message.__name__ for message in MESSAGES.values()}
     assert {row.split()[0] for row in rows if " 20,000 " in row} == decoders
 

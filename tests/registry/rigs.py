@@ -1,6 +1,7 @@
 """Each kind of registry behind one face, so that one suite can hold them all to the contract."""
 
 import contextlib
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pirate.errors import RegistryError
 from pirate.model import Address, Announcement, PeerId
 from pirate.registry.base import Registry
 from pirate.registry.etcd import EtcdRegistry
+from pirate.registry.mdns import MdnsRegistry
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
 from pirate.registry.union import UnionRegistry
@@ -52,7 +54,12 @@ def fails_in_time(call: Callable[[Deadline], object], seconds: float = 0.5) -> b
 
 
 class Rig(Protocol):
-    """One registry network: handles on it, and what can happen to it."""
+    """One registry network: handles on it, and what can happen to it.
+
+    ``spread`` is how many seconds it may take until others know what was said.
+    """
+
+    spread: float
 
     def handle(self, ttl: float = 15.0) -> Registry:
         """A new handle; the test closes it."""
@@ -71,6 +78,8 @@ class Rig(Protocol):
 
 
 class MemoryRig:
+    spread = 0.0
+
     def __init__(self) -> None:
         self._now = 0.0
         self.network = MemoryNetwork(clock=lambda: self._now)
@@ -99,6 +108,8 @@ class UnionRig(MemoryRig):
 
 
 class EtcdRig:
+    spread = 0.0
+
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
 
@@ -116,6 +127,46 @@ class EtcdRig:
 
     def mend(self) -> None:
         self._server.thaw()
+
+
+LOOPBACK = "127.0.0.1"
+NOWHERE = "192.0.2.1"  # an address that no host has
+
+
+def service() -> str:
+    """A type of service that nobody else on this machine announces or looks for."""
+    return f"_p{secrets.token_hex(5)}._tcp.local."
+
+
+class MdnsRig:
+    """Multicast on the loopback interface; for what is broken, that is away."""
+
+    spread = SOON
+
+    def __init__(self) -> None:
+        self._interfaces = [LOOPBACK]
+        self._service = service()
+        self._handles: list[MdnsRegistry] = []
+
+    def handle(self, ttl: float = 15.0) -> Registry:
+        handle = MdnsRegistry(ttl, interfaces=self._interfaces, service=self._service)
+        self._handles.append(handle)
+        return handle
+
+    def pass_time(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wipe(self) -> None:
+        """Nobody keeps it for all: what can be lost is what each one answers."""
+        for handle in self._handles:
+            if handle._zeroconf:
+                handle._zeroconf.unregister_all_services()
+
+    def break_down(self) -> None:
+        self._interfaces[:] = [NOWHERE]
+
+    def mend(self) -> None:
+        self._interfaces[:] = [LOOPBACK]
 
 
 class BlackHole:

@@ -10,6 +10,7 @@ from registry.rigs import (
     NAMED,
     SOON,
     EtcdRig,
+    MdnsRig,
     MemoryRig,
     Rig,
     UnionRig,
@@ -24,16 +25,17 @@ from pirate.model import Announcement, PeerId
 from pirate.registry.base import Registry
 from pirate.registry.static import StaticRegistry
 
-OURS = announcement(1)
+OURS = announcement(3)
 
 
-@pytest.fixture(params=["memory", "union", "etcd"])
+@pytest.fixture(params=["memory", "union", "etcd", "mdns"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     if request.param == "etcd":
         with EtcdServer(tmp_path) as server:
             yield EtcdRig(server)
     else:
-        yield MemoryRig() if request.param == "memory" else UnionRig()
+        rigs: dict[str, type[Rig]] = {"memory": MemoryRig, "union": UnionRig, "mdns": MdnsRig}
+        yield rigs[request.param]()
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_a_peer_is_reached_and_called_as_it_announced(ours: Registry) -> None:
 
 def test_an_announcement_replaces_the_one_before(ours: Registry, theirs: Registry) -> None:
     ours.announce(OURS, Deadline(SOON))
-    ours.announce(announcement(1, revision=7), Deadline(SOON))
+    ours.announce(announcement(3, revision=7), Deadline(SOON))
     assert announced(theirs)[OURS.id].revision == 7
 
 
@@ -130,7 +132,7 @@ def test_the_next_announcement_heals_a_registry_that_lost_everything(
     rig.wipe()
     assert announced(theirs) == {}
     ours.announce(OURS, Deadline(SOON))
-    assert announced(theirs) == {OURS.id: OURS}
+    assert until(lambda: announced(theirs) == {OURS.id: OURS}, rig.spread)
 
 
 def test_a_registry_that_answers_nothing_is_an_error_by_the_deadline(
@@ -153,9 +155,9 @@ def test_a_registry_that_was_broken_works_again(rig: Rig, ours: Registry, theirs
     ours.announce(OURS, Deadline(SOON))
     rig.break_down()
     with pytest.raises(RegistryError):
-        ours.announce(announcement(1, revision=8), Deadline(0.2))
+        ours.announce(announcement(3, revision=8), Deadline(0.2))
     rig.mend()
-    ours.announce(announcement(1, revision=9), Deadline(SOON))
+    ours.announce(announcement(3, revision=9), Deadline(SOON))
     assert announced(theirs)[OURS.id].revision == 9
     assert ours.problem is None
 
