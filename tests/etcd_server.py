@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -37,6 +38,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def freeze(process: subprocess.Popen[bytes]) -> None:
+    """It stands still, though its connections stay. Its threads go on a while after the signal."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 class EtcdServer:
@@ -99,11 +106,11 @@ class EtcdServer:
 
     def freeze(self) -> None:
         """It answers nothing, though its connections stay."""
-        self._signal(signal.SIGSTOP)
+        freeze(self._running)
 
     def thaw(self) -> None:
         """It goes on where it was frozen."""
-        self._signal(signal.SIGCONT)
+        self._running.send_signal(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Kill it and remove its data."""
@@ -124,9 +131,10 @@ class EtcdServer:
         """Kill it, if it runs."""
         self.kill()
 
-    def _signal(self, number: signal.Signals) -> None:
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
         assert self._process, "etcd does not run"
-        self._process.send_signal(number)
+        return self._process
 
     def _command(self) -> list[str]:
         url = f"{self._scheme}://{self.address}"

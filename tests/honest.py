@@ -20,7 +20,10 @@ from pirate.serve.handler import Handler
 from pirate.serve.server import Server
 from pirate.wire.messages import Hello
 
-SOON = 5.0
+# What has to happen happens before SOON is over, on the slowest machine. Who is QUICK has not
+# waited for anything that lasts until SOON.
+SOON = 20.0
+QUICK = 5.0
 NEVER = Deadline(math.inf)
 
 
@@ -106,6 +109,11 @@ class Honest:
     def ending(self) -> bool:
         """Whether it lets answers finish, and begins no other."""
         return self._server._ending
+
+    @property
+    def parked(self) -> int:
+        """Guests that ask nothing now."""
+        return len(self._server._reception._parked)
 
     def put(self, name: str, content: bytes) -> Digest:
         """Share a file."""

@@ -15,7 +15,7 @@ from pirate.registry.union import UnionRegistry
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope
 
-SOON = 2.0
+SOON = 20.0
 TTL = 0.3
 
 

@@ -10,7 +10,7 @@ import pytest
 from evil import Holder, liar, mute
 from fake import Behaviour, Fake
 from fetch.rig import STALL, Rig
-from honest import SOON, Honest, digest_of, some_bytes
+from honest import QUICK, SOON, Honest, digest_of, some_bytes
 from vouching import (
     another_chain,
     dies,
@@ -225,7 +225,6 @@ def test_a_holder_that_appears_later_joins_in(rig: Rig, monkeypatch: pytest.Monk
     monkeypatch.setattr(download, "LOOK_AGAIN_SECONDS", 0.1)
     there: list[Peer] = []
     first, second = slow(TRUTH, MB), honest(TRUTH)
-    began = time.monotonic()
     with faked(first, second) as peers, rig.getter(there) as getter:
         there.append(peers[0])
         timer = threading.Timer(0.2, there.append, [peers[1]])
@@ -234,7 +233,6 @@ def test_a_holder_that_appears_later_joins_in(rig: Rig, monkeypatch: pytest.Monk
             getter.to_target(DIGEST, target)
         timer.join()
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 1.0
     assert second.sent > SIZE // 2
 
 
@@ -255,7 +253,7 @@ def test_mute_peers_hold_up_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     with faked(mute, mute_after_chain(TRUTH), honest(TRUTH)) as peers:
         rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < QUICK
 
 
 def test_a_holder_that_freezes_in_a_segment_is_overtaken(
@@ -267,7 +265,7 @@ def test_a_holder_that_freezes_in_a_segment_is_overtaken(
     with faked(honest(TRUTH), frozen) as peers:
         rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < QUICK
 
 
 def test_a_lone_holder_that_freezes_is_left_after_the_stall_timeout(rig: Rig) -> None:
@@ -276,7 +274,7 @@ def test_a_lone_holder_that_freezes_is_left_after_the_stall_timeout(rig: Rig) ->
     with faked(frozen) as peers:
         rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 4 * STALL + 1.0
+    assert time.monotonic() - began < QUICK
 
 
 IDLE: dict[str, Make] = {
@@ -301,7 +299,7 @@ def test_a_stop_and_a_deadline_end_all_fetchers(
     began = time.monotonic()
     with faked(make(), make(), make()) as peers, pytest.raises(error):
         rig.get(DIGEST, *peers)
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < QUICK
     timer.cancel()
     assert names(rig) == []
 

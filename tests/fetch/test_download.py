@@ -9,7 +9,7 @@ import pytest
 from evil import Holder, dying, frozen, liar, miser, mute, oversized, truly
 from fake import Fake, Line, Proxy
 from fetch.rig import Rig
-from honest import SOON, Honest, digest_of, some_bytes
+from honest import QUICK, SOON, Honest, digest_of, some_bytes
 
 from pirate.chain import segment_size
 from pirate.errors import (
@@ -82,7 +82,7 @@ def test_a_holder_that_freezes_is_left_for_another_that_goes_on(rig: Rig) -> Non
         _, received = rig.get(slow.digest, fake.peer, good.peer)
     assert content(rig) == content_of_16
     assert received.received == 16 * MB
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < QUICK
 
 
 def test_a_holder_that_dies_again_and_again_is_asked_until_the_file_is_whole(rig: Rig) -> None:
@@ -241,7 +241,7 @@ def test_a_deadline_ends_it_whatever_the_peer_does(
     began = time.monotonic()
     with Fake(make()) as fake, pytest.raises(TimedOutError):
         rig.get(DIGEST, fake.peer)
-    assert 0.25 < time.monotonic() - began < 1.0
+    assert 0.25 < time.monotonic() - began < QUICK
 
 
 @pytest.mark.leaves_part_file
@@ -258,7 +258,7 @@ def test_a_stop_ends_it_whatever_the_peer_does(
     began = time.monotonic()
     with Fake(make()) as fake, pytest.raises(StoppedError):
         rig.get(DIGEST, fake.peer)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < QUICK
     timer.join()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from honest import NEVER, SOON, some_bytes
+from honest import NEVER, QUICK, SOON, some_bytes
 
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, ProtocolError, StalledError
@@ -118,7 +118,7 @@ def test_an_abort_wakes_who_is_blocked_in_receiving(
     channel.stall = SOON
     timer = threading.Timer(0.05, channel.abort)
     timer.start()
-    with taking(0.04, 1.0), pytest.raises(LostError):
+    with taking(0.04, QUICK), pytest.raises(LostError):
         channel.receive(NEVER)
     timer.join()
 

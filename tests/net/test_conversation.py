@@ -12,7 +12,7 @@ from pirate.chain import NO_CHAIN
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, ProtocolError, RefusedError, StalledError
 from pirate.model import Address, Digest, Entry
-from pirate.net.conversation import Conversation
+from pirate.net.conversation import HELLO_SECONDS, Conversation
 from pirate.scope import Stop
 from pirate.wire import messages
 from pirate.wire.frames import Header, Kind
@@ -96,7 +96,7 @@ def test_a_hello_that_trickles_is_over_in_time() -> None:
     began = time.monotonic()
     with Fake(trickle) as fake, pytest.raises(StalledError):
         dialer()._open(fake.peer, Deadline(0.5), Stop())
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < HELLO_SECONDS
 
 
 def test_a_server_tells_at_which_address_it_sees_us(honest: Honest) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
-from etcd_server import free_port
+from etcd_server import free_port, freeze
 
 from pirate.chain import length
 from pirate.disk.journal import decode
@@ -72,7 +72,7 @@ def nobody() -> Address:
     return Address("127.0.0.1", free_port())
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Whether ``condition`` holds before ``seconds`` are over."""
     end = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < end:
@@ -147,10 +147,11 @@ class Running:
         took = time.monotonic() - began
         return Done(self.process.returncode, out, err.decode(), took)
 
-    def stopped_by(self, number: signal.Signals, seconds: float = 10.0) -> Done:
+    def stopped_by(self, number: signal.Signals, seconds: float = 30.0) -> Done:
         """Send it a signal and wait for its end."""
+        began = time.monotonic()
         self.send(number)
-        return self.ends(seconds)
+        return self.ends(seconds)._replace(seconds=time.monotonic() - began)
 
     def processor_seconds(self) -> float:
         """CPU time it has used, in user and kernel mode."""
@@ -214,7 +215,7 @@ class Serving(Running):
 @contextlib.contextmanager
 def frozen(running: Running) -> Iterator[None]:
     """It stands still, though its connections stay."""
-    running.send(signal.SIGSTOP)
+    freeze(running.process)
     try:
         yield
     finally:

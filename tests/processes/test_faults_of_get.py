@@ -23,7 +23,7 @@ CONTENT = some_bytes(1_000_000)
 SHA1 = str(digest_of(CONTENT))
 
 # A search is over after 5 s whoever is silent; what is faster did not wait for the silent.
-AT_ONCE = 3.0
+AT_ONCE = 4.5
 
 
 def late(behaviour: Behaviour, seconds: float) -> Behaviour:
@@ -82,7 +82,7 @@ def listed(sharer: Serving) -> list[str]:
 
 
 def names(place: Path) -> list[str]:
-    return sorted(path.name for path in place.iterdir())
+    return sorted(path.name for path in place.glob("*"))
 
 
 def test_a_success_is_not_reported_as_a_failure(place: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_peer_slower_than_a_second_does_not_end_the_search(place: Path) -> Non
 
 
 def test_a_slow_peer_without_the_file_does_not_hold_up_a_holder(place: Path) -> None:
-    done = get_from(place, late(no(), 4.0), honest(CONTENT))
+    done = get_from(place, late(no(), 20.0), honest(CONTENT))
     assert done.code == 0
     assert done.seconds < AT_ONCE
 
@@ -129,7 +129,7 @@ def test_dead_peers_do_not_hang_the_search(place: Path) -> None:
         dead = [stack.enter_context(Fake(behaviour)).address for behaviour in (mute, ghost)]
         dead += [nobody(), stack.enter_context(black_hole())]
         holder = stack.enter_context(Fake(honest(CONTENT)))
-        done = get(place, *dead, holder.address)
+        done = get(place, *dead, holder.address, flags=("--connect-timeout", "20s"))
     assert done.code == 0
     assert done.seconds < AT_ONCE
 
@@ -256,6 +256,6 @@ def test_ctrl_c_and_term_end_a_search_that_waits(
             assert until(lambda: silent.accepted > 0)
             done = getting.stopped_by(number)
     assert done.code == code
-    assert done.seconds < 2.0
+    assert done.seconds < 10.0
     assert one_line(done, "interrupted")
     assert names(place) == []

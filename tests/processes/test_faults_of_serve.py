@@ -79,9 +79,10 @@ def test_an_unknown_digest_hashes_nothing_again(place: Path) -> None:
 def test_a_rescan_reads_only_what_has_changed(place: Path) -> None:
     size = 20_000_000
     with Serving(fill(place / "shared", {"large": some_bytes(size)})) as sharer:
-        time.sleep(0.2)
-        sharer.rescan()  # a file as young as the clock's tick is read once more
-        time.sleep(0.5)
+        for name in ("first", "second"):  # a file as young as the clock's tick is read once more
+            fill(sharer.folder, {name: b"small"})
+            sharer.rescan()
+            assert until(lambda name=name: name in listed(sharer))  # type: ignore[misc]
         before = sharer.bytes_read()
         fill(sharer.folder, {"small": b"small"})
         sharer.rescan()
@@ -93,7 +94,7 @@ def test_a_rescan_reads_only_what_has_changed(place: Path) -> None:
 def test_ctrl_c_and_term_are_not_ignored(sharer: Serving, number: signal.Signals) -> None:
     done = sharer.stopped_by(number)
     assert done.code == 0
-    assert done.seconds < 2.0
+    assert done.seconds < 10.0
     assert not sharer.port_file.exists()
 
 
@@ -115,7 +116,7 @@ def test_get_of_a_list_that_ends_at_once_ends_at_once(place: Path) -> None:
     done = pirate("get", "-i", "-", "-d", place, "--json", stdin="")
     assert json.loads(done.out)["done"] == 0
     assert done.code == 0
-    assert done.seconds < 2.0
+    assert done.seconds < 10.0
 
 
 def test_an_outage_of_etcd_keeps_no_core_busy_and_ends_in_a_new_registration(

@@ -11,6 +11,8 @@ from honest import digest_of
 from processes.network import fill
 from processes.peers import Serving, pirate
 
+from pirate.net.conversation import HELLO_SECONDS
+
 SILENT = 1000
 FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")
 SMALL = b"small"
@@ -26,7 +28,7 @@ def _descriptors() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("hosts", [1, 250])
-def test_a_get_among_a_thousand_silent_connections_takes_less_than_a_second(
+def test_a_get_among_a_thousand_silent_connections_is_not_kept_waiting(
     place: Path, hosts: int
 ) -> None:
     with Serving(fill(place / "shared", {"small": SMALL}), prefix=FEW_DESCRIPTORS) as server:
@@ -38,6 +40,6 @@ def test_a_get_among_a_thousand_silent_connections_takes_less_than_a_second(
             done = pirate("get", str(digest_of(SMALL)), "--peer", server.address, "-d", place)
             memory = server.resident_bytes()
         assert done.code == 0
-        assert done.seconds < 1.0
+        assert done.seconds < HELLO_SECONDS  # when the silent ones would be let go
         assert (place / "small").read_bytes() == SMALL
         assert memory < 64 * 1024 * 1024

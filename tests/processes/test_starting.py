@@ -51,7 +51,7 @@ def test_serve_says_so_when_hashing_takes_long(place: Path, big: tuple[Path, str
         assert server.process.stderr
         first = server.process.stderr.readline().decode()
         assert first.startswith(f"pirate: hashing {folder}, ")
-        assert server.stopped_by(signal.SIGTERM).seconds < 2.0
+        assert server.stopped_by(signal.SIGTERM).seconds < 10.0
 
 
 def test_the_ready_line_of_json_comes_once_it_can_answer(place: Path, etcd: EtcdServer) -> None:
@@ -72,11 +72,11 @@ def test_serve_is_ready_soon_without_etcd_and_announced_once_it_appears(place: P
     flags = ("--etcd", later.address, "--ttl", f"{TTL}s")
     began = time.monotonic()
     with Serving(fill(place / "s", {"a": b"a"}), *flags) as server:
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3.0
         assert pirate("ls", "--peer", server.address).code == 0
         time.sleep(1.0)
         with later:
-            assert until(lambda: "s " in pirate("peers", "--etcd", later.address).out, 3.0)
+            assert until(lambda: "s " in pirate("peers", "--etcd", later.address).out)
             lines = server.stopped_by(signal.SIGTERM).err.splitlines()
     assert [line for line in lines if "warning" in line] == [
         f"pirate: warning: lost the registry (etcd): no answer from etcd at {later.address}",
@@ -88,7 +88,7 @@ def test_ls_of_an_etcd_that_is_not_there_says_so_in_one_line() -> None:
     done = pirate("ls", "--etcd", nobody())
     assert done.code == 4
     assert one_line(done, "no_network")
-    assert done.seconds < 5.0
+    assert done.seconds < 10.0
 
 
 @pytest.mark.parametrize("asking", ["ls", "peers", "info", "get"])
@@ -96,7 +96,7 @@ def test_the_timeout_holds_while_etcd_does_not_answer(asking: str) -> None:
     words = [asking, 40 * "0"] if asking in {"info", "get"} else [asking]
     done = pirate(*words, "--etcd", nobody(), "--timeout", "500ms")
     assert done.code == 4
-    assert done.seconds < 1.5
+    assert done.seconds < 3.0
 
 
 def test_ls_without_any_setting_says_what_to_name() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from processes.peers import Running, Serving, arrived, until
 
-SOON = 2.0
+SOON = 10.0
 SLOW = ("--limit-up", "50M")
 
 

@@ -17,7 +17,7 @@ from pirate.net.conversation import Conversation
 from pirate.scope import Stop
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-SOON = 2.0
+SOON = 10.0
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def test_a_server_with_a_busy_connection_is_out_after_its_drain(
 
 def test_an_answer_under_way_is_finished_within_the_drain(big: tuple[Path, str]) -> None:
     folder, sha1 = big
-    with Serving(folder, "--drain", "5s") as server, talking(server) as conversation:
+    with Serving(folder, "--drain", "1m") as server, talking(server) as conversation:
         conversation.read(Digest(bytes.fromhex(sha1)), 0, 20_000_000)
         buffer = memoryview(bytearray(1_000_000))
         left = 20_000_000 - conversation.data_into(buffer)
@@ -87,7 +87,7 @@ def test_a_second_signal_ends_serve_at_once(big: tuple[Path, str]) -> None:
         done = server.stopped_by(signal.SIGTERM)
         conversation.channel.abort()
     assert done.code == -signal.SIGTERM
-    assert done.seconds < 0.5
+    assert done.seconds < SOON
 
 
 def accepts(server: Serving) -> bool:

@@ -19,8 +19,8 @@ from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
 from pirate.registry.union import UnionRegistry
 
-SOON = 5.0
-SLACK = 0.3
+SOON = 20.0
+SLACK = 2.0
 
 NAMED = Address("127.0.0.9", 7070)
 

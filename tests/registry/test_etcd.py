@@ -122,7 +122,7 @@ def test_a_frozen_etcd_does_not_hold_up_the_end(etcd: EtcdServer) -> None:
         heartbeat.poke()
         assert until(lambda: not heartbeat.announced.is_set())
         start = time.monotonic()
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 1.5 + SLACK
 
 
 def test_a_peer_that_ends_is_gone_at_once(etcd: EtcdServer) -> None:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from fake import Line, client
 from fetch.rig import Rig
-from honest import Honest, digest_of, some_bytes
+from honest import QUICK, SOON, Honest, digest_of, some_bytes
 
 from pirate.library import Library
+from pirate.net.dial import STALL_SECONDS
 from pirate.serve.handler import LEAST_SHARE, Handler
 from pirate.throttle import LEAST_PIECE, Throttle
 from pirate.wire import messages
@@ -44,7 +44,7 @@ def test_two_guests_together_keep_to_it(share: Path, tmp_path: Path) -> None:
     with limited(share, rate) as server:
         rig = Rig(tmp_path / "got")
         _, received = rig.get(DIGEST, server.peer)
-    assert time.monotonic() - began == pytest.approx(received.received / rate, rel=0.15)
+    assert received.received / rate < 1.15 * (time.monotonic() - began)
     assert rig.watcher.dropped_peers == []
 
 
@@ -56,7 +56,7 @@ def test_a_low_rate_comes_in_small_frames_without_gaps(share: Path) -> None:
             header, body = line.frame()
             now = time.monotonic()
             assert (header.kind, len(body)) == (Kind.DATA, LEAST_PIECE)
-            assert now - last < 0.5
+            assert now - last < STALL_SECONDS
             last = now
 
 
@@ -82,15 +82,15 @@ def test_a_worker_that_waits_for_its_turn_ends_with_the_server(share: Path) -> N
         line.frame()
         began = time.monotonic()
         server.stop.set()
-        assert server.ended.wait(2.0)
-    assert time.monotonic() - began < 1.0
+        assert server.ended.wait(SOON)
+    assert time.monotonic() - began < QUICK
 
 
 def test_a_guest_that_only_closes_its_sending_side_goes_no_faster(share: Path) -> None:
     with limited(share, SLOWEST, drain=0.1) as server, client(server.address) as line:
+        began = time.monotonic()
         ask(line, 10 * LEAST_PIECE)
         line.sock.shutdown(1)
-        began = time.monotonic()
         for _ in range(10):
             line.frame()
     assert time.monotonic() - began > 0.4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake import GoneError, Line, client
-from honest import SOON, Honest, some_bytes
+from honest import QUICK, SOON, Honest, some_bytes
 from processes.peers import until
 
 from pirate.errors import NotFoundError
@@ -107,14 +107,14 @@ def test_an_exception_in_an_answer_costs_one_connection_not_the_server(
 
 
 def test_a_stop_ends_a_server_with_idle_silent_and_half_asking_guests(share: Path) -> None:
-    with Honest(share) as server, contextlib.ExitStack() as stack:
+    with Honest(share, drain=SOON) as server, contextlib.ExitStack() as stack:
         lines = [stack.enter_context(client(server.address)) for _ in range(3)]
         lines[0].send(QUESTION.frame(1))
         lines[0].frame()
         lines[1].send(QUESTION.frame(1)[:5])
         stranger = stack.enter_context(client(server.address, introduced=False))
         stranger.frame()
-        assert seconds_until_it_ends(server) < 0.5
+        assert seconds_until_it_ends(server) < QUICK
         assert all(line.closed for line in (*lines, stranger))
 
 
@@ -128,7 +128,7 @@ def test_a_stop_lets_the_running_answer_finish_and_takes_no_other_request(share:
         slow.go_on.set()
         assert refused(line)
         assert line.closed
-        assert server.ended.wait(0.5)
+        assert server.ended.wait(SOON)
 
 
 class Buffered:
@@ -214,7 +214,7 @@ def test_who_takes_nothing_is_broken_off_when_the_drain_is_over(share: Path) -> 
         line.send(messages.Read(digest, 0, 64 * 1024 * 1024).frame(1))
         header, _ = line.frame()
         assert header.kind == Kind.DATA
-        assert 0.25 < seconds_until_it_ends(server) < 1.5
+        assert 0.25 < seconds_until_it_ends(server) < QUICK
         with pytest.raises(GoneError):
             line.exactly(64 * 1024 * 1024)
 
@@ -234,7 +234,7 @@ def test_requests_that_no_worker_has_taken_are_let_go_at_the_end(
         end = time.monotonic() + SOON
         while server.waiting < 2 and time.monotonic() < end:
             time.sleep(0.005)
-        assert seconds_until_it_ends(server) < 1.5
+        assert seconds_until_it_ends(server) < QUICK
         assert all(line.closed for line in lines)
 
 
@@ -255,7 +255,7 @@ def test_a_server_ends_in_the_middle_of_a_crowd_that_asks_and_comes_and_goes(sha
                 line.send(QUESTION.frame(number))
                 header, _ = line.frame()
                 assert header.request == number
-        assert seconds_until_it_ends(server) < 1.5
+        assert seconds_until_it_ends(server) < QUICK
 
 
 def test_a_client_that_vanishes_in_the_middle_of_an_answer_is_let_go(honest: Honest) -> None:
