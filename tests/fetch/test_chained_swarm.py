@@ -187,7 +187,8 @@ def test_files_of_all_sizes_come_from_real_servers(
             monkeypatch.setattr(sha1, "available", lambda: False)
         _, received = rig.get(digest_of(truth), *peers)
     assert content(rig) == truth
-    assert received.size == received.received == size
+    assert received.size == size
+    assert size <= received.received <= 3 * size  # what dawdles comes twice
     assert names(rig) == []
 
 
@@ -199,7 +200,7 @@ def test_a_lone_holder_has_two_connections_and_others_one(rig: Rig) -> None:
     with Fake(alone) as fake:
         rig.get(DIGEST, fake.peer)
         assert fake.accepted == 2
-    assert sum(length for _, length in alone.reads) == SIZE
+    assert sum(length for _, length in {*alone.reads}) == SIZE
 
 
 @pytest.mark.parametrize("limit", [1, 2])
