@@ -8,7 +8,7 @@ import pytest
 from evil import Holder
 from fake import Fake
 from fetch.rig import Rig
-from honest import digest_of, some_bytes
+from honest import QUICK, digest_of, some_bytes
 from vouching import honest
 
 from pirate.deadline import Deadline
@@ -64,7 +64,8 @@ def test_a_download_keeps_to_its_limit(tmp_path: Path, make: type[Holder]) -> No
     with Fake(make(TRUTH)) as fake:
         _, received = rig.get(DIGEST, fake.peer)
     took = time.monotonic() - began
-    assert took == pytest.approx(received.received / rate, rel=0.15)
+    expected = received.received / rate
+    assert 0.85 * expected < took < expected + QUICK
     assert received.received < len(TRUTH) + 200_000
     assert rig.watcher.dropped_peers == []
 
@@ -75,5 +76,6 @@ def test_all_holders_together_keep_to_it(tmp_path: Path) -> None:
     began = time.monotonic()
     with Fake(honest(TRUTH), name="a") as one, Fake(honest(TRUTH), name="b") as two:
         _, received = rig.get(DIGEST, one.peer, two.peer)
-    assert time.monotonic() - began == pytest.approx(received.received / rate, rel=0.15)
+    expected = received.received / rate
+    assert 0.85 * expected < time.monotonic() - began < expected + QUICK
     assert len(received.sources) == 2
