@@ -10,11 +10,12 @@ import threading
 import time
 from typing import NamedTuple
 
-from pirate.chain import Chain, length
+from pirate.chain import Chain, length, segment_size
 from pirate.errors import LiedError, LocalIOError, PeerError, StoppedError
 from pirate.fetch.landing import Landing
 from pirate.fetch.terms import Observer, Received
 from pirate.model import Entry, Peer
+from pirate.policy.connections import Merit, places
 from pirate.policy.plan import Plan
 from pirate.scope import Stop
 
@@ -30,7 +31,7 @@ HEAR_SECONDS = 0.1
 
 
 class Who(NamedTuple):
-    """A fetcher: one of the connections to a peer."""
+    """A fetcher: one of the connections to a peer, the first of which is number 0."""
 
     peer: Peer
     number: int
@@ -60,7 +61,8 @@ class Board:
         self._report = report
         self._plan: Plan | None = None
         self._over = over
-        self._fetchers: set[Who] = set()
+        self._fetchers: dict[Who, int] = {}  # and the size of the file that each vouches for
+        self._merit = Merit()
         self._shown: dict[Peer, int] = {}  # who was added, and what each had sent before
         self._joining: set[Who] = set()  # those that have not joined
         self._heard = False  # nobody who was asked at first is waited for
@@ -134,12 +136,19 @@ class Board:
             self._heard = True
             self._changed.notify_all()
 
-    def enroll(self, who: Who) -> bool:
-        """A fetcher is about to start; False if it runs already, or its peer has lied."""
+    def enroll(self, who: Who, size: int) -> bool:
+        """A fetcher of a file of ``size`` bytes is about to start; False if it must not.
+
+        That is if it runs already, its peer has lied, or there is no memory for it. A peer that
+        is new takes the place of another's second connection. Every size has places of its own,
+        so that a false one that is huge takes none from an honest holder.
+        """
         with self._lock:
-            if who in self._fetchers or who.peer in self._liars:
+            if who in self._fetchers or who.peer in self._liars or self._full(who, size):
                 return False
-            self._fetchers.add(who)
+            if not any(other.peer == who.peer for other in self._fetchers):
+                self._merit.change()
+            self._fetchers[who] = size
             self._joining.add(who)
             self._tried.add(who.peer)
             return True
@@ -159,7 +168,7 @@ class Board:
     def take(self, who: Who, chain: Chain, *, wait: bool) -> Task | None:
         """A segment to fetch; None if there is none, or with ``wait`` if none will come."""
         with self._changed:
-            while self._plan and not self._ended(who):
+            while self._plan and not self._ended(who) and not self._crowded_out(who, chain.size):
                 now = time.monotonic()
                 if self._all_heard(now) or self._plan.wanted(chain.count - 1, chain):
                     index = self._plan.take(who, now)
@@ -177,19 +186,22 @@ class Board:
             sources[who.peer] = sources.get(who.peer, 0) + received
             self._observer.gave(who.peer, received)
 
-    def land(self, task: Task, data: memoryview) -> None:
-        """Write a segment that fits its link, unless another fetcher was sooner."""
+    def land(self, task: Task, data: memoryview) -> bool:
+        """Write a segment that fits its link, unless another fetcher was sooner.
+
+        True if its peer has earned a second connection with it.
+        """
         who, chain, index = task
         with self._writing:
             with self._lock:
                 plan = self._plan
                 if not plan or self._failure or not plan.wanted(index, chain):
-                    return
+                    return False
             try:
                 self._landing.put(chain, index, data)
             except LocalIOError as error:
                 self._fail(error)
-                return
+                return False
             with self._changed:
                 plan.prove(who, index, time.monotonic())
                 self._note(chain, index)
@@ -198,11 +210,14 @@ class Board:
                     self._over.set()
                 if plan.done or index == chain.count - 1:  # the first test: it sets others free
                     self._changed.notify_all()
+                return self._merit.prove(who.peer, chain.count - len(self._here))
 
     def leave(self, who: Who, error: PeerError | None) -> None:
         """A fetcher has ended; ``error`` says why its peer is asked for nothing more."""
         with self._changed:
-            self._fetchers.remove(who)
+            del self._fetchers[who]
+            if not any(other.peer == who.peer for other in self._fetchers):
+                self._merit.change()
             self._joining.discard(who)
             if self._plan:
                 self._plan.leave(who)
@@ -230,6 +245,17 @@ class Board:
 
     def _all_heard(self, now: float) -> bool:
         return now >= self._hear_until or (self._heard and not self._joining)
+
+    def _full(self, who: Who, size: int) -> bool:
+        """Whether there is no place for one more; second connections give theirs up."""
+        others = [each for each, its in self._fetchers.items() if its == size]
+        taken = others if who.number else [each for each in others if each.number == 0]
+        return len(taken) >= places(segment_size(size))
+
+    def _crowded_out(self, who: Who, size: int) -> bool:
+        """Whether a second connection has to give up its place."""
+        alike = sum(each == size for each in self._fetchers.values())
+        return who.number > 0 and alike > places(segment_size(size))
 
     def _ended(self, who: Who) -> bool:
         return bool(self._closed or self._failure or self._done or who.peer in self._liars)

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import NoReturn
 
-from pirate.chain import NO_CHAIN, Chain, Link, segments
+from pirate.chain import NO_CHAIN, Chain, Link
 from pirate.disk import sha1
 from pirate.disk.partfile import PartFile
 from pirate.errors import IntegrityError, LiedError, PeerError, TransferFailedError
@@ -32,9 +32,6 @@ CHAIN_SECONDS = 10.0
 # Where all holders so far have no chain, others that may have one are waited for as long as
 # answers come at all, with no more than so many seconds between them.
 UNCHAINED_SECONDS = 0.5
-
-# One connection does not fill both ends' processors: a lone holder gets two.
-CONNECTIONS_TO_THE_FIRST = 2
 
 
 class Download:
@@ -162,24 +159,24 @@ class Download:
         return UNCHAINED_SECONDS if self._unchained and not fetching else math.inf
 
     def _start(self, holder: Holder, landing: Landing, scope: Scope) -> None:
-        """Start a fetcher at a holder, or two if it is alone, unless there are enough."""
+        """Start a fetcher at a holder, unless there are enough."""
         if self._board is None:
             self._board = Board(
                 holder.entry, landing, self._terms.observer, self.report, over=self._over
             )
-        others = self._board.others(holder.peer)
-        if others >= self._terms.holders:
-            return
-        alone = others == 0 and segments(holder.entry.size) > CONNECTIONS_TO_THE_FIRST
-        for number in range(CONNECTIONS_TO_THE_FIRST if alone else 1):
-            who = Who(holder.peer, number)
-            if self._board.enroll(who):
-                name = f"fetch {holder.peer}"
-                scope.spawn(name, partial(self._fetch, who, holder, self._board, scope.stop))
+        if self._board.others(holder.peer) < self._terms.holders:
+            self._spawn(Who(holder.peer, 0), holder, self._board, scope)
 
-    def _fetch(self, who: Who, holder: Holder, board: Board, stop: Stop) -> None:
+    def _spawn(self, who: Who, holder: Holder, board: Board, scope: Scope) -> None:
+        if board.enroll(who, holder.entry.size):
+            name = f"fetch {who.peer}"
+            scope.spawn(name, partial(self._fetch, who, holder, board, scope))
+
+    def _fetch(self, who: Who, holder: Holder, board: Board, scope: Scope) -> None:
         """The body of a fetcher's thread."""
         terms = self._terms
+        stop = scope.stop
+        second = partial(self._spawn, Who(who.peer, 1), holder, board, scope)
         error = None
         try:
             with (
@@ -188,7 +185,7 @@ class Download:
             ):
                 chain = self._chain(holder, conversation)
                 board.join(who, chain)
-                Fetcher(who, board, terms.source(conversation, stop), chain).run()
+                Fetcher(who, board, terms.source(conversation, stop), chain, second).run()
         except PeerError as problem:
             error = None if stop.is_set else problem
         finally:

@@ -1,6 +1,8 @@
 """One connection's worker: take a segment, receive it, verify it, hand it over, and again."""
 
+import mmap
 from collections import deque
+from collections.abc import Callable
 
 from pirate.chain import Chain
 from pirate.disk.sha1 import Sha1
@@ -19,24 +21,33 @@ PIECE_BYTES = 256 * 1024
 class Fetcher:
     """Fetches segments under one chain until the board has no more. For one thread."""
 
-    def __init__(self, who: Who, board: Board, source: Source, chain: Chain) -> None:
-        """``chain`` is what the peer vouches for; with it, ``who`` has joined the board."""
+    def __init__(
+        self, who: Who, board: Board, source: Source, chain: Chain, second: Callable[[], None]
+    ) -> None:
+        """``chain`` is what the peer vouches for; with it, ``who`` has joined the board.
+
+        ``second`` is called if the peer has earned a second connection.
+        """
         self._who = who
         self._board = board
         self._source = source
         self._chain = chain
+        self._second = second
         self._asked: deque[Task] = deque()
 
     def run(self) -> None:
         """Fetch. Raises PeerError; LiedError if bytes do not fit the chain."""
         chain = self._chain
-        buffer = memoryview(bytearray(max(1, min(chain.segment, chain.size))))
+        # Memory that is taken page by page, when bytes come: the size is the word of a stranger.
+        pages = mmap.mmap(-1, max(1, min(chain.segment, chain.size)), mmap.MAP_PRIVATE)
+        buffer = memoryview(pages)
         while self._ask_ahead():
             task = self._asked.popleft()
             segment = buffer[: chain.length(task.segment)]
             if self._receive(segment, task.segment) != chain.link(task.segment).after:
                 raise LiedError(f"segment {task.segment} is not what the peer vouched for")
-            self._board.land(task, segment)
+            if self._board.land(task, segment):
+                self._second()
 
     def _ask_ahead(self) -> bool:
         """Keep requests outstanding; False if there is nothing left to receive."""

@@ -16,8 +16,8 @@ from campaigns.holders import Holders, Sample
 from campaigns.place import Place
 from processes.peers import SOURCE, environment
 
-from pirate.fetch.download import CONNECTIONS_TO_THE_FIRST
 from pirate.fetch.fetcher import OUTSTANDING
+from pirate.policy.connections import CONNECTIONS
 
 PIRATE = (sys.executable, "-m", "pirate")
 NAIVE = (sys.executable, str(Path(__file__).with_name("naive.py")))
@@ -133,7 +133,7 @@ class Killing:
             wrong.append(f"{len(lost)} of {len(before)} proven segments are not noted any more")
         unnoted = asked - proven
         self.lost += len(unnoted)
-        if len(unnoted) > OUTSTANDING * (CONNECTIONS_TO_THE_FIRST + 2):
+        if len(unnoted) > OUTSTANDING * (CONNECTIONS + 2):
             wrong.append(f"{len(unnoted)} segments were asked for and not noted")
         state = 1 + int(3 * len(proven) / sample.segments) if proven or place.whole() else 0
         self.states["published" if published else STATES[state]] += 1

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from evil import Holder, liar, mute
-from fake import Behaviour, Fake
+from evil import Holder, busy, liar, mute
+from fake import Behaviour, Fake, Line
 from fetch.rig import STALL, Rig
 from honest import QUICK, SOON, Honest, digest_of, some_bytes
 from vouching import (
@@ -31,6 +31,7 @@ from pirate.fetch import download
 from pirate.fetch.landing import Landing
 from pirate.fetch.target import Target
 from pirate.model import Peer
+from pirate.policy.connections import EARNED
 
 pytestmark = pytest.mark.leaves_part_file
 
@@ -38,6 +39,9 @@ MB = 1024 * 1024
 SIZE = 20 * LEAST_SEGMENT
 TRUTH = some_bytes(SIZE)
 DIGEST = digest_of(TRUTH)
+
+# Long enough for a second connection.
+LONG = some_bytes(4 * EARNED * LEAST_SEGMENT)
 
 Make = Callable[[], Holder]
 
@@ -85,21 +89,20 @@ def test_liars_cost_few_segments_and_are_the_only_ones_named(
     with faked(good, *liars) as peers:
         _, received = rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
-    # each: the segment that convicts it, and the last one, if it had that under a chain of its own
-    assert received.received - SIZE <= (2 * count + 1) * LEAST_SEGMENT
+    assert received.received - SIZE <= count * LEAST_SEGMENT
     assert "0" not in names(rig)
     assert len(names(rig)) == len(set(names(rig)))
     assert {error.code for _, error, _ in rig.watcher.dropped_peers} <= {"integrity"}
 
 
 def test_a_holder_with_two_connections_is_dropped_once_with_what_both_brought(rig: Rig) -> None:
-    good = honest(TRUTH)
+    good = honest(LONG)
     good.hesitates = 2 * STALL
-    with faked(freezes(TRUTH, 6 * LEAST_SEGMENT), good) as peers:
-        _, received = rig.get(DIGEST, *peers)
+    with faked(freezes(LONG, 28 * LEAST_SEGMENT), good) as peers:
+        _, received = rig.get(digest_of(LONG), *peers)
     [(peer, error, sent)] = rig.watcher.dropped_peers
     assert (peer.name, error.code) == ("0", "stall")
-    assert 10 * LEAST_SEGMENT < sent <= received.sources[peer]
+    assert 32 * LEAST_SEGMENT < sent <= received.sources[peer]
 
 
 def test_links_that_a_false_chain_shares_stay_proven(rig: Rig) -> None:
@@ -195,12 +198,33 @@ def test_files_of_all_sizes_come_from_real_servers(
 # How many, and who comes and goes.
 
 
-def test_a_lone_holder_has_two_connections_and_others_one(rig: Rig) -> None:
-    alone = honest(TRUTH)
+def test_a_lone_holder_earns_a_second_connection(rig: Rig) -> None:
+    alone = honest(LONG)
     with Fake(alone) as fake:
-        rig.get(DIGEST, fake.peer)
+        rig.get(digest_of(LONG), fake.peer)
         assert fake.accepted == 2
-    assert sum(length for _, length in {*alone.reads}) == SIZE
+    assert sum(length for _, length in {*alone.reads}) == len(LONG)
+
+
+def test_a_holder_beside_a_slow_one_earns_a_second_connection(rig: Rig) -> None:
+    digest = digest_of(LONG)
+    with Fake(honest(LONG)) as quick, Fake(slow(LONG, 4 * LEAST_SEGMENT)) as dawdling:
+        rig.get(digest, dawdling.peer, quick.peer)
+        assert (quick.accepted, dawdling.accepted) == (2, 1)
+
+
+def test_a_second_connection_that_is_refused_is_not_asked_for_again(rig: Rig) -> None:
+    good = honest(LONG)
+    lines: list[Line] = []
+
+    def alone(line: Line) -> None:
+        lines.append(line)
+        (busy if len(lines) > 1 else good)(line)
+
+    with Fake(alone) as fake:
+        rig.get(digest_of(LONG), fake.peer)
+        assert fake.accepted == 2
+    assert names(rig) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2])
