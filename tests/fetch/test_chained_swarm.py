@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from campaigns.lying import unhurried
 from evil import Holder, busy, liar, mute
 from fake import Behaviour, Fake, Line
 from fetch.rig import STALL, Rig
@@ -86,7 +87,7 @@ def test_liars_cost_few_segments_and_are_the_only_ones_named(
     good = honest(TRUTH)
     for holder in [good] if first else liars:
         holder.hesitates = 0.02
-    with faked(good, *liars) as peers:
+    with unhurried(), faked(good, *liars) as peers:
         _, received = rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
     assert received.received - SIZE <= count * LEAST_SEGMENT
