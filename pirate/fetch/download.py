@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -187,6 +188,7 @@ class Download:
                 board.join(who, chain)
                 Fetcher(who, board, terms.source(conversation, stop), chain, second).run()
         except PeerError as problem:
+            traceback.clear_frames(problem.__traceback__)  # it is kept, the buffer must not be
             error = None if stop.is_set else problem
         finally:
             board.leave(who, error)

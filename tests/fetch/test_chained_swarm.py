@@ -1,8 +1,11 @@
 """Many holders of one file: who lies, dawdles, comes and goes, and what that costs."""
 
 import contextlib
+import gc
+import mmap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +30,7 @@ from vouching import (
 
 from pirate.chain import LEAST_SEGMENT
 from pirate.disk import sha1
-from pirate.errors import StoppedError, TimedOutError
+from pirate.errors import PirateError, StoppedError, TimedOutError
 from pirate.fetch import download
 from pirate.fetch.landing import Landing
 from pirate.fetch.target import Target
@@ -104,6 +107,24 @@ def test_a_holder_with_two_connections_is_dropped_once_with_what_both_brought(ri
     [(peer, error, sent)] = rig.watcher.dropped_peers
     assert (peer.name, error.code) == ("0", "stall")
     assert 32 * LEAST_SEGMENT < sent <= received.sources[peer]
+
+
+def test_the_buffers_of_those_who_were_dropped_are_free_though_their_errors_are_kept(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffers: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    class Pages(mmap.mmap):
+        def __init__(self, *_: object) -> None:
+            buffers.add(self)
+
+    monkeypatch.setattr(mmap, "mmap", Pages)
+    bad = flips(TRUTH, 3), dies(TRUTH, 1000), resized(TRUTH, SIZE + 1)
+    with faked(*bad) as peers, pytest.raises(PirateError):
+        rig.get(DIGEST, *peers)
+    gc.collect()
+    assert len(names(rig)) >= 3
+    assert not buffers
 
 
 def test_links_that_a_false_chain_shares_stay_proven(rig: Rig) -> None:
