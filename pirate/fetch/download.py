@@ -9,6 +9,7 @@ from functools import partial
 from typing import NoReturn
 
 from pirate.chain import NO_CHAIN, Chain, Link
+from pirate.deadline import Deadline
 from pirate.disk import sha1
 from pirate.disk.partfile import PartFile
 from pirate.errors import IntegrityError, LiedError, PeerError, TransferFailedError
@@ -24,7 +25,8 @@ from pirate.net.conversation import Conversation
 from pirate.net.survey import survey
 from pirate.scope import Scope, Stop
 
-# While a download runs, newcomers that hold the file are looked for this often, in seconds.
+# While a download runs, newcomers that hold the file are looked for this often, in seconds,
+# however long mute peers keep the last look waiting.
 LOOK_AGAIN_SECONDS = 5.0
 
 # How long a holder may take to send its chain: 0.3 MB at most.
@@ -95,9 +97,10 @@ class Download:
         with Scope(self._terms.stop) as scope:
             while True:
                 before, problem = self._progress, self._problem
+                look_again = self._terms.deadline.at_most(LOOK_AGAIN_SECONDS)
                 asked = peers()
                 missed = self._search(asked, landing, scope)
-                if self._wait():
+                if self._wait(look_again):
                     return True
                 if self._board and self._board.fetching:
                     continue
@@ -205,13 +208,13 @@ class Download:
             self._chains[key] = chain
         return chain
 
-    def _wait(self) -> bool:
-        """Let the fetchers run for a while; True if the file is whole."""
+    def _wait(self, look_again: Deadline) -> bool:
+        """Let the fetchers run until then; True if the file is whole."""
         board = self._board
         if board is None:
             return False
         with self._terms.stop.waking(board.close):
-            done = board.wait(min(LOOK_AGAIN_SECONDS, self._terms.deadline.left))
+            done = board.wait(look_again.left)
         if not done:
             self._terms.pause(0, self._state)
         return done

@@ -283,6 +283,28 @@ def test_a_holder_that_appears_later_joins_in(rig: Rig, monkeypatch: pytest.Monk
     assert second.sent > SIZE // 2
 
 
+def test_mute_peers_do_not_make_the_looks_for_newcomers_rarer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fetch.rig.STALL", 2 * SOON)
+    monkeypatch.setattr(download, "LOOK_AGAIN_SECONDS", 2.0)
+    monkeypatch.setattr(download, "SEARCH_SECONDS", 2.0)
+    there: list[Peer] = []
+    began = time.monotonic()
+    with (
+        faked(mute, freezes(TRUTH, SIZE // 3), honest(TRUTH)) as peers,
+        rig.getter(there) as getter,
+        Target(str(rig.folder), (), "file", rig.if_exists) as target,
+    ):
+        there += peers[:2]
+        timer = threading.Timer(0.2, there.append, [peers[2]])
+        timer.start()
+        getter.to_target(DIGEST, target)
+        timer.join()
+    assert content(rig) == TRUTH
+    assert time.monotonic() - began < 3.5, "the search takes 2 s, and there is another after it"
+
+
 def test_a_lost_holders_segments_come_from_another(rig: Rig) -> None:
     lost = dies(TRUTH, 5 * LEAST_SEGMENT + 1000)
     with faked(lost, slow(TRUTH, 10 * MB)) as peers:
