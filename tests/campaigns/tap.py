@@ -54,17 +54,34 @@ class Asked:
 class Tap:
     """Stands before a peer, lets everything pass, and notes what is asked."""
 
-    def __init__(self, target: Address, asked: Asked, pause: float = 0.0) -> None:
-        """``pause``: seconds between two pieces of 64 KiB, to be as slow as a network."""
+    def __init__(
+        self, target: Address, asked: Asked, pause: float = 0.0, *, shut: bool = False
+    ) -> None:
+        """``pause``: seconds between two pieces of 64 KiB, to be as slow as a network.
+
+        One that is ``shut`` refuses connections until it is opened.
+        """
         self._target = target
         self._asked = asked
         self._pause = pause
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._cut = threading.Event()
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
         self.address = Address("127.0.0.1", self._listener.getsockname()[1])
         self._lock = threading.Lock()  # guards _sockets and _threads
         self._sockets: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
+        if not shut:
+            self.open()
+
+    def open(self) -> None:
+        """Accept connections from now on."""
+        self._listener.listen(128)
         self._spawn(self._accept)
+
+    def cut(self) -> None:
+        """Let nothing pass from now on, and close nothing, as if a cable were cut."""
+        self._cut.set()
 
     def __enter__(self) -> Self:
         return self
@@ -126,11 +143,14 @@ class Tap:
                     break
                 self._asked.note(header.kind, buffered[HEADER_SIZE:end])
                 buffered = buffered[end:]
-            server.sendall(data)
+            if not self._cut.is_set():
+                server.sendall(data)
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         try:
             while data := server.recv(BUFFER_BYTES):
+                if self._cut.is_set():
+                    continue
                 client.sendall(data)
                 if self._pause:
                     time.sleep(self._pause)
