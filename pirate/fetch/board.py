@@ -8,9 +8,9 @@ inode (0.81 s instead of 0.68 for 1 GiB).
 import logging
 import threading
 import time
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from pirate.chain import Chain, length, segment_size
+from pirate.chain import Chain, Link, length, segment_size
 from pirate.errors import LiedError, LocalIOError, PeerError, StoppedError
 from pirate.fetch.landing import Landing
 from pirate.fetch.terms import Observer, Received
@@ -83,12 +83,6 @@ class Board:
             return bool(self._fetchers)
 
     @property
-    def shown(self) -> bool:
-        """Whether the observer was told that the download has started."""
-        with self._lock:
-            return self._plan is not None
-
-    @property
     def proven(self) -> int:
         """How many bytes are here and proven."""
         with self._lock:
@@ -105,6 +99,12 @@ class Board:
         """The peers that sent what does not fit what they vouched for."""
         with self._lock:
             return frozenset(self._liars)
+
+    def disproved(self, index: int, link: Link) -> bool:
+        """Whether only liars vouched for ``link``, and others for what is fetched now."""
+        with self._lock:
+            doubted = cast("set[Who]", self._plan.doubted(index, link) if self._plan else set())
+            return bool(doubted) and {who.peer for who in doubted} <= self._liars
 
     def others(self, peer: Peer) -> int:
         """How many other peers have fetchers."""

@@ -73,7 +73,7 @@ class Download:
             self._landing = landing = Landing(self._part, journal)
             if not self._run_chained(peers, landing):
                 landing.give_up()
-                shown = self._board is not None and self._board.shown
+                shown = bool(self._chains)
                 sequential = SequentialDownload(
                     self._digest, self._part, self._terms, self.report, shown=shown
                 )
@@ -88,6 +88,10 @@ class Download:
         It may be a false chain's before the download is over.
         """
         return self._landing.link(index) if self._landing else None
+
+    def disproved(self, index: int, link: Link) -> bool:
+        """Whether what a segment was taken for turned out to be made up. From any thread."""
+        return self._board is not None and self._board.disproved(index, link)
 
     def _run_chained(self, peers: Callable[[], Sequence[Peer]], landing: Landing) -> bool:
         """Fetch by chains; False if only holders without one are left, or none can be checked."""

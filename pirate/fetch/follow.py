@@ -77,6 +77,7 @@ class Follower:
         self._index = 0
         self._written = 0
         self._state = INITIAL
+        self._last: Link | None = None  # of what was written
         self._ended = threading.Event()
         self._error: PirateError | None = None
         self._whole = False
@@ -95,6 +96,8 @@ class Follower:
         """Write all of it. Raises what ended the download, OSError of the sink, IntegrityError."""
         while True:
             ended = self._ended.is_set()
+            if self._last and self._download.disproved(self._index - 1, self._last):
+                raise self._made_up(digest)
             if not self._step():
                 if ended:
                     break
@@ -120,6 +123,7 @@ class Follower:
             return False
         self._write(data)
         self._state = link.after
+        self._last = link
         self._index += 1
         return True
 
@@ -129,12 +133,15 @@ class Follower:
     def _finish(self, digest: Digest) -> None:
         """Write what is left of the whole and verified part file."""
         if self._written and self._state != digest and not self._leads_to(digest):
-            raise IntegrityError(
-                f"{self._written} bytes that a holder vouched for were written, and are not"
-                f" {digest}: trust none of them"
-            )
+            raise self._made_up(digest)
         for piece in self._part.pieces(self._written):
             self._write(piece)
+
+    def _made_up(self, digest: Digest) -> IntegrityError:
+        return IntegrityError(
+            f"{self._written} bytes that a holder vouched for were written, and are not"
+            f" {digest}: trust none of them"
+        )
 
     def _leads_to(self, digest: Digest) -> bool:
         """Whether what was written and the rest of the part file are the whole."""

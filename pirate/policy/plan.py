@@ -74,6 +74,10 @@ class _Claim:
             return _LAST
         return _TELLING if self.telling else _OVERWRITING
 
+    def has(self, index: int, link: Link) -> bool:
+        """Whether it says that a segment proves ``link``."""
+        return index < self.chain.count and self.chain.link(index) == link
+
     def stage_of(self, index: int) -> int:
         """When a segment's turn is; later if it would take the place of a proven one."""
         if index == self.chain.count - 1:
@@ -149,6 +153,12 @@ class Plan:
     def stranded(self) -> bool:
         """Whether nobody is left who could be asked."""
         return not self._done and not any(claim.holders for claim in self._claims.values())
+
+    def doubted(self, index: int, link: Link) -> set[Holder]:
+        """Who vouched for ``link``, if the claim that is active says otherwise; else nobody."""
+        if self._active is None or self._active.has(index, link):
+            return set()
+        return {holder for holder, claim in self._vouched.items() if claim.has(index, link)}
 
     def join(self, holder: Holder, chain: Chain) -> None:
         """A holder vouches for ``chain``."""

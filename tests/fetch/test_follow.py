@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from fake import Fake
+from fake import Fake, Line
 from fetch.rig import Rig
 from honest import digest_of, some_bytes
 from processes.peers import until
@@ -40,6 +40,9 @@ class Links:
 
     def proven(self, index: int) -> Link | None:
         return self.chain.link(index) if index in self.there else None
+
+    def disproved(self, *_: object) -> bool:
+        return False
 
 
 @pytest.fixture(name="part")
@@ -199,6 +202,25 @@ def test_a_liar_beside_an_honest_holder_makes_no_success_of_false_bytes(rig: Rig
         getter.to_stream(DIGEST, out)
         succeeded = True
     assert succeeded == (read == TRUTH)
+
+
+def test_a_made_up_beginning_ends_it_before_the_rest_is_fetched(rig: Rig) -> None:
+    read = bytearray()
+    good = slow(TRUTH, 200_000)
+
+    def later(line: Line) -> None:
+        until(lambda: len(read) >= CHAIN.start(2))
+        good(line)
+
+    with (
+        Fake(rejoins(TRUTH, 6)) as liar,
+        Fake(later) as fake,
+        rig.getter([liar.peer, fake.peer]) as getter,
+        piped(read) as out,
+        pytest.raises(IntegrityError, match="trust none"),
+    ):
+        getter.to_stream(DIGEST, out)
+    assert good.sent < len(TRUTH) // 2
 
 
 def test_a_reader_that_goes_away_ends_it(rig: Rig) -> None:
