@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from random import Random
 
@@ -187,6 +188,12 @@ def at_rate(rate: float) -> Pay:
 def slow(truth: bytes, rate: float) -> Holder:
     """An honest holder, but ``rate`` bytes a second is all that it has."""
     return Holder(truth, chain=chain_of(truth), pay=at_rate(rate))
+
+
+def slow_lines(truth: bytes, rate: float) -> Holder:
+    """An honest holder that sends at most ``rate`` bytes a second on each of its connections."""
+    pays: defaultdict[Line, Pay] = defaultdict(lambda: at_rate(rate))
+    return Holder(truth, chain=chain_of(truth), pay=lambda line, *rest: pays[line](line, *rest))
 
 
 def _until(after: int, end: Callable[[Line], None]) -> Pay:

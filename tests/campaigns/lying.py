@@ -19,6 +19,7 @@ from pirate.chain import LEAST_SEGMENT, segment_size, segments
 from pirate.errors import LiedError, PirateError
 from pirate.fetch import board
 from pirate.policy import plan
+from pirate.policy.connections import CONNECTIONS
 
 KIB, MIB = 1024, 1024 * 1024
 MOST_LIARS = 5
@@ -32,7 +33,7 @@ RUN_SECONDS = 30.0
 APART = 0.02
 
 SLOW_BYTES = 16 * MIB
-GOOD_RATE = 40 * MIB
+LINE_RATE = 20 * MIB
 
 HONEST = "honest"
 
@@ -152,16 +153,19 @@ def run(rng: Random) -> Run:
 def slow_ratio(rounds: int) -> float:
     """How many times longer a download takes with a second holder of a tenth of the speed.
 
-    The quickest of each are compared, since what else the machine does only adds.
+    The good one's connections are limited each, as by the core that each keeps busy. The
+    quickest runs are compared, since what else the machine does only adds.
     """
     truth = some_bytes(SLOW_BYTES)
 
-    def seconds(*rates: float) -> float:
+    def seconds(*holders: Holder) -> float:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            holders = [vouching.slow(truth, rate) for rate in rates]
             peers = [stack.enter_context(Fake(holder)).peer for holder in holders]
             return Rig(folder).get(digest_of(truth), *peers)[1].elapsed
 
-    times = [(seconds(GOOD_RATE), seconds(GOOD_RATE / 10, GOOD_RATE)) for _ in range(rounds)]
+    good = vouching.slow_lines(truth, LINE_RATE)
+    good.hesitates = APART  # the slow one is the first
+    tenth = vouching.slow(truth, CONNECTIONS * LINE_RATE / 10)
+    times = [(seconds(good), seconds(tenth, good)) for _ in range(rounds)]
     return min(both for _, both in times) / min(one for one, _ in times)
