@@ -26,6 +26,9 @@ WITHDRAW_SECONDS = 1.0
 WITHDRAW_FROM_LOST_SECONDS = 0.3
 LEAST_INTERVAL_SECONDS = 1.0
 
+# What changes within this time is seen in one look, so a stream of changes costs ten a second.
+LOOK_SECONDS = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -114,7 +117,7 @@ class Roster:
 
 
 class Heartbeat:
-    """Announces us again and again, and refreshes ``roster`` each time.
+    """Announces us again and again, and refreshes ``roster`` each time and when others change.
 
     ``announcement`` is called for every heartbeat and tells what holds then. ``announced`` is
     set while the registry has our last announcement. ``clashed`` is called if another peer
@@ -141,7 +144,8 @@ class Heartbeat:
         self._retries = Backoff(
             FIRST_RETRY_SECONDS, min(MOST_RETRY_SECONDS, ttl / RENEWALS_PER_LEASE), self._rng
         )
-        self._poked = threading.Event()
+        self._woken = threading.Event()
+        self._poked = self._outdated = False
         self._problem: RegistryError | None = None
 
     def poke(self) -> None:
@@ -150,14 +154,16 @@ class Heartbeat:
         "At once" is a second after the last heartbeat at the earliest, so that a folder that
         changes all the time does not drown the registry.
         """
-        self._poked.set()
+        self._poked = True
+        self._woken.set()
 
     def run(self, stop: Stop) -> None:
         """Beat until ``stop``, then withdraw; a thread's body."""
         try:
-            with stop.waking(self._poked.set):
+            self._registry.watch(self._see)
+            with stop.waking(self._woken.set):
                 while not stop.is_set:
-                    self._poked.clear()
+                    self._poked = self._outdated = False
                     self._note(self._beat(stop))
                     self._rest(stop)
         finally:
@@ -207,9 +213,29 @@ class Heartbeat:
         else:
             self._retries.reset()
             delay = heartbeat_interval(self._ttl, self._rng)
+        began = time.monotonic()
         least = min(delay, LEAST_INTERVAL_SECONDS)
-        if not stop.wait(least):
-            self._poked.wait(delay - least)
+        while not stop.is_set:
+            left = began + (least if self._poked else delay) - time.monotonic()
+            if left <= 0 or (self._outdated and self._look()):
+                return
+            self._woken.wait(left)
+            self._woken.clear()
+            stop.wait(min(LOOK_SECONDS, left))
+
+    def _see(self) -> None:
+        """The registry has something new to tell; from any thread."""
+        self._outdated = True
+        self._woken.set()
+
+    def _look(self) -> bool:
+        """Refresh the roster; whether that told that the registry, which was well, is not."""
+        self._outdated = False
+        problem = self._roster.refresh(Deadline(STEP_SECONDS)).problem
+        if not problem or self._problem:
+            return False
+        self._note(problem)
+        return True
 
     def _leave(self) -> None:
         """Withdraw and close. From a registry that is lost we do not part for long."""

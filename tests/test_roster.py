@@ -159,11 +159,16 @@ class Watched(MemoryRegistry):
     def __init__(self, network: MemoryNetwork, ttl: float = TTL) -> None:
         super().__init__(network, ttl)
         self.beats: list[float] = []
+        self.looks = 0
         self.closed = False
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         self.beats.append(time.monotonic())
         super().announce(announcement, deadline)
+
+    def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+        self.looks += 1
+        return super().peers(deadline)
 
     def close(self) -> None:
         self.closed = True
@@ -210,6 +215,45 @@ def test_it_refreshes_the_roster(registry: Watched, network: MemoryNetwork) -> N
         scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
         network.put(announcement(2), ttl=9)
         assert until(lambda: roster.peers == (Peer.announced(announcement(2)),))
+
+
+def test_others_are_seen_as_soon_as_the_registry_tells(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    roster = Roster(registry, me=OURS.id)
+    heartbeat = Heartbeat(registry, roster, lambda: OURS, 60.0)
+    with Scope() as scope:
+        scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
+        assert heartbeat.announced.wait(SOON)
+        network.put(announcement(2), ttl=9)
+        assert until(lambda: roster.peers == (Peer.announced(announcement(2)),))
+        network.drop(announcement(2).id)
+        assert until(lambda: roster.peers == ())
+    assert len(registry.beats) == 1
+
+
+def test_a_stream_of_changes_costs_ten_looks_a_second(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    with beating(registry, ttl=60.0) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            network.put(announcement(2), ttl=9)
+    assert 2 <= registry.looks <= 14
+    assert len(registry.beats) == 1
+
+
+def test_a_look_that_finds_the_registry_lost_is_followed_by_a_beat(
+    registry: Watched, network: MemoryNetwork
+) -> None:
+    with beating(registry, ttl=60.0) as heartbeat:
+        assert heartbeat.announced.wait(SOON)
+        network.down = True
+        network.wipe()
+        assert until(lambda: not heartbeat.announced.is_set())
+        network.down = False
+        assert until(lambda: network.announcements() == (OURS,))
 
 
 def test_at_the_end_it_withdraws_and_closes(registry: Watched, network: MemoryNetwork) -> None:

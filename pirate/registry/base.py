@@ -1,5 +1,6 @@
 """What a registry promises: where peers announce themselves and are found."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pirate.deadline import Deadline
@@ -36,6 +37,13 @@ class Registry(Protocol):
 
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         """Everybody who is announced now, ourselves included."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed``, from any thread, soon after ``peers`` has something new to tell.
+
+        Asked for once, before the first ``peers``, by those who stay. A registry that can only
+        be asked never calls it.
+        """
 
     def close(self) -> None:
         """Let go of connections. Never raises; the registry is not used afterwards."""

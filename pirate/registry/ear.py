@@ -7,7 +7,7 @@ what nobody could be is left out.
 import logging
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from pirate.deadline import Deadline
@@ -43,6 +43,11 @@ class Ear:
         self._ours: Announcement | None = None
         self._rival: Announcement | None = None
         self._refused = False
+        self._changed: Callable[[], None] = lambda: None
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Call ``changed``, in the thread that hears it, when somebody says something new."""
+        self._changed = changed
 
     def listen(self, deadline: Deadline) -> None:
         """Wait until those who answer directly have done so, or until the deadline."""
@@ -85,12 +90,17 @@ class Ear:
 
         ``hosts`` are the addresses of this host if it is a direct answer.
         """
+        if self._take(key, text, seconds, hosts):
+            self._changed()
+
+    def _take(self, key: str, text: bytes, seconds: float, hosts: Container[str] | None) -> bool:
+        """See ``note``; whether that was news."""
         name = self._name(key)
         until = time.monotonic() + min(seconds, LONGEST_SECONDS)
         with self._news:
             known = self._heard.get(name)
             if known is None and self._full():
-                return
+                return False
             if known and known.text == text:
                 announcement = known.announcement
             else:
@@ -98,15 +108,16 @@ class Ear:
                     announcement = txt.decode(name, text)
                 except ProtocolError as error:
                     self._refuse(name, error)
-                    return
+                    return False
             if self._ours and self._ours.id == announcement.id:
                 self._compare(announcement, self._ours)
-                return
+                return False
             self._heard[name] = _Heard(text, announcement, until)
             # An answer from this very host does not show that the others' can reach us.
             if hosts is not None and announcement.addresses[0].host not in hosts:
                 self._answered = time.monotonic()
                 self._news.notify_all()
+            return known is None or known.text != text
 
     def _compare(self, theirs: Announcement, ours: Announcement) -> None:
         """What an earlier run of ours left has our addresses."""
@@ -119,6 +130,7 @@ class Ear:
         with self._news:
             if not (self._ours and name == str(self._ours.id)):
                 self._heard.pop(name, None)
+        self._changed()
 
     def _name(self, key: str) -> str:
         return key.removesuffix(self._suffix)

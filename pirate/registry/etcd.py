@@ -9,18 +9,27 @@ Importing this module loads gRPC, so it is imported only where an etcd is config
 
 import logging
 import math
+import time
+from collections.abc import Callable
 
 from pirate import record
 from pirate.deadline import Deadline
-from pirate.errors import ClashError, ProtocolError
+from pirate.errors import ClashError, ProtocolError, RegistryError
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.registry.access import PLAIN, Access
 from pirate.registry.etcd_client import Client, Found, LeaseLostError
+from pirate.registry.etcd_mirror import Mirror
 
 log = logging.getLogger(__name__)
 
+# Keys, and the peers that they announce or why they announce none.
+Values = dict[bytes, Peer | ProtocolError]
+
 PREFIX = "/pirate/v1/peers/"
 PEERS_LIMIT = 10_000
+
+# Whoever keeps writing nonsense shall not fill our log.
+QUIET_SECONDS = 60.0
 
 
 class EtcdRegistry:
@@ -31,7 +40,6 @@ class EtcdRegistry:
     """
 
     kind = "etcd"
-    problem = None
 
     def __init__(
         self,
@@ -42,16 +50,19 @@ class EtcdRegistry:
         prefix: str = PREFIX,
     ) -> None:
         """Raise UsageError if the files of ``access`` cannot be used."""
+        self.problem: RegistryError | None = None
         self._client = Client(endpoints, access)
+        self._mirror: Mirror[Peer | ProtocolError] | None = None
         self._ttl = math.ceil(ttl)
         self._prefix = prefix
         self._lease: int | None = None
         self._taken: PeerId | None = None  # the id whose key may be under our lease
-        self._written: Announcement | None = None  # what our key holds, if we can be sure
-        self._refused: frozenset[bytes] = frozenset()
+        self._written: Found | None = None  # our key, if we can be sure that it is there
+        self._refused: set[bytes] = set()
+        self._quiet_until = 0.0
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
-        """See ``Registry``. That our key was deleted alone, ``peers`` notices for the next call."""
+        """See ``Registry``. That our key alone was deleted, ``peers`` notices, as a problem."""
         try:
             if self._taken not in (None, announcement.id):
                 self.withdraw(deadline)
@@ -71,31 +82,45 @@ class EtcdRegistry:
             log.debug("the lease %x had run out before it was revoked", self._lease)
         self._lease = self._taken = self._written = None
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``Registry``. From the next listing on ``peers`` answers from a mirror."""
+        self._mirror = Mirror(self._read, changed, PEERS_LIMIT)
+
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         """See ``Registry``; at most 10,000. What is no announcement is left out."""
-        listing = self._client.list(self._prefix, PEERS_LIMIT, deadline)
-        found: dict[PeerId, Peer] = {}
-        refused: dict[bytes, ProtocolError] = {}
-        for pair in listing.found:
-            try:
-                announcement = self._read(pair)
-            except ProtocolError as error:
-                refused[pair.key] = error
-            else:
-                found[announcement.id] = Peer.announced(announcement, self.kind)
-        self._note_refused(refused)
-        if self._written and not listing.more:
-            ours = found.get(self._written.id)
-            if not ours or ours.announcement != self._written:
-                self._written = None
-        return tuple(found.values())
+        values, revision = (self._mirror and self._mirror.look()) or self._list(deadline)
+        self._note_refused(
+            {key: value for key, value in values.items() if isinstance(value, ProtocolError)}
+        )
+        self.problem = None
+        ours = self._written
+        if ours and ours.revision <= revision and self._read(*ours[:2]) != values.get(ours.key):
+            self._written = None
+            self.problem = RegistryError("etcd has lost our announcement")
+        return tuple(value for value in values.values() if isinstance(value, Peer))
 
     def close(self) -> None:
         """See ``Registry``."""
+        if self._mirror:
+            self._mirror.close()
         self._client.close()
 
-    def _key(self, peer_id: PeerId) -> str:
-        return f"{self._prefix}{peer_id}"
+    def _list(self, deadline: Deadline) -> tuple[Values, float]:
+        """Ask etcd for all there is, and for what changes later if that is wanted.
+
+        The second is the revision up to which we can be sure that nothing is missing.
+        """
+        listing = self._client.list(self._prefix, PEERS_LIMIT, deadline)
+        values = {pair.key: self._read(pair.key, pair.value) for pair in listing.found}
+        if listing.more:
+            return values, -math.inf
+        if self._mirror:
+            stream = self._client.watch(self._prefix, listing.revision)
+            self._mirror.follow(values, listing.revision, stream)
+        return values, math.inf  # and not its revision: an etcd that was wiped counts anew
+
+    def _key(self, peer_id: PeerId) -> bytes:
+        return f"{self._prefix}{peer_id}".encode()
 
     def _renewed(self, deadline: Deadline) -> int:
         """Our lease, begun anew; LeaseLostError if there is none, or none any more."""
@@ -109,9 +134,9 @@ class EtcdRegistry:
 
         What stands at our key may be another peer's, so it is replaced only as it was seen.
         """
-        if announcement == self._written:
-            return
         key, value = self._key(announcement.id), record.encode(announcement)
+        if self._written and self._written[:2] == (key, value):
+            return
         self._written = None  # a put whose answer is lost may have been done or not
         self._taken = announcement.id
         done, seen = False, None
@@ -119,26 +144,32 @@ class EtcdRegistry:
             done, seen = self._client.put_over(seen, key, value, lease, deadline)
             if seen and seen.lease != lease:
                 _raise_if_anothers(seen.value, announcement)
-        self._written = announcement
+        self._written = seen
 
-    def _read(self, pair: Found) -> Announcement:
-        announcement = record.decode(pair.value)
-        if pair.key != self._key(announcement.id).encode():
-            raise ProtocolError("the record of another peer")
-        return announcement
+    def _read(self, key: bytes, value: bytes) -> Peer | ProtocolError:
+        """The peer that a key announces, or why there is none."""
+        try:
+            announcement = record.decode(value)
+        except ProtocolError as error:
+            return error
+        if key != self._key(announcement.id):
+            return ProtocolError("the record of another peer")
+        return Peer.announced(announcement, self.kind)
 
     def _note_refused(self, refused: dict[bytes, ProtocolError]) -> None:
-        """Log once what is newly refused: one line, however many there are."""
-        news = [key for key in refused if key not in self._refused]
-        if news:
-            example = news[0]
-            log.warning(
-                "%d records in etcd are no announcements and left out, such as %r: %s",
-                len(news),
-                example[:100],
-                refused[example],
-            )
-        self._refused = frozenset(refused)
+        """Log once what is newly refused: a line a minute at most, however many there are."""
+        self._refused &= refused.keys()
+        news = sorted(refused.keys() - self._refused)
+        if not news or time.monotonic() < self._quiet_until:
+            return
+        log.warning(
+            "%d records in etcd are no announcements and left out, such as %r: %s",
+            len(news),
+            news[0][:100],
+            refused[news[0]],
+        )
+        self._refused |= refused.keys()
+        self._quiet_until = time.monotonic() + QUIET_SECONDS
 
 
 def _raise_if_anothers(value: bytes, ours: Announcement) -> None:

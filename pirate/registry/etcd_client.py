@@ -1,7 +1,4 @@
-"""Calls to an etcd cluster that survive its faults: other members, new tries, a new login.
-
-Importing this module loads gRPC, so it is imported only where an etcd is configured.
-"""
+"""Calls to an etcd cluster that survive its faults: other members, new tries, a new login."""
 
 import os
 import random
@@ -117,9 +114,9 @@ class Client:
         self._call(lambda: self._client.revoke_lease(lease), deadline)
 
     def put_over(
-        self, seen: Found | None, key: str, value: bytes, lease: int, deadline: Deadline
+        self, seen: Found | None, key: bytes, value: bytes, lease: int, deadline: Deadline
     ) -> tuple[bool, Found | None]:
-        """Put a key if it is still as it was ``seen``: whether that was done, or what is there."""
+        """Put a key if it is still as it was ``seen``: whether that was done, and what is there."""
         ways = self._client.transactions
         condition = ways.mod(key) == (seen.revision if seen else 0)
         done, answers = self._call(
@@ -128,9 +125,12 @@ class Client:
             ),
             deadline,
         )
-        if done or not answers[0]:
-            return done, None
-        ((there, about),) = answers[0]
+        (answer,) = answers
+        if done:
+            return True, Found(key, value, lease, answer.response_put.header.revision)
+        if not answer:
+            return False, None
+        ((there, about),) = answer
         return False, Found(about.key, there, about.lease_id, about.mod_revision)
 
     def list(self, prefix: str, limit: int, deadline: Deadline) -> Listing:
@@ -140,19 +140,19 @@ class Client:
         return Listing(found, answer.header.revision, answer.more)
 
     def watch(self, prefix: str, revision: int) -> "Stream":
-        """What changes after ``revision``; the stream before this one ends.
-
-        It ends as well as soon as a call fails: what is said there need not be true any more.
-        """
+        """What changes after ``revision``, until the next ``watch`` or a call that fails."""
         if self._stream:
             self._stream.cancel()
-        start, end = prefix.encode(), prefix[:-1].encode() + bytes([ord(prefix[-1]) + 1])
-        create = etcdrpc.WatchCreateRequest(key=start, range_end=end, start_revision=revision + 1)
+        create = etcdrpc.WatchCreateRequest(
+            key=prefix.encode(),
+            range_end=(prefix[:-1] + chr(ord(prefix[-1]) + 1)).encode(),
+            start_revision=revision + 1,
+        )
+        request = etcdrpc.WatchRequest(create_request=create)
         try:
             watch = etcdrpc.WatchStub(self._client.channel).Watch
         except Etcd3Exception as error:
             raise RegistryError(f"no answer from etcd at {self._names}") from error
-        request = etcdrpc.WatchRequest(create_request=create)
         self._stream = Stream(watch(iter([request]), metadata=self._client.metadata))
         return self._stream
 
@@ -186,9 +186,8 @@ class Client:
                     self._stream.cancel()
                 delay = backoff.next()
                 if delay >= deadline.left:
-                    raise RegistryError(
-                        f"no answer from etcd at {self._names}{_why(error)}"
-                    ) from error
+                    message = f"no answer from etcd at {self._names}{_why(error)}"
+                    raise RegistryError(message) from error
             self._forgive_all()
             threading.Event().wait(delay)
 
@@ -243,20 +242,22 @@ class Stream:
     def __init__(self, call: Any) -> None:  # noqa: ANN401 - of the untyped client
         self._call = call
 
-    def __iter__(self) -> Iterator[list[tuple[bytes, bytes | None]]]:
-        """Keys with their new values, None for those that are gone; RegistryError at the end.
+    def __iter__(self) -> Iterator[tuple[int, list[tuple[bytes, bytes | None]]]]:
+        """A revision, and keys with their values then, None for those that are gone.
 
-        However it ended, what has changed since is lost: there is no going on from a revision,
-        as an etcd that was wiped counts anew and would keep silent until it is there again.
+        RegistryError at the end. There is no going on from a revision: an etcd that was wiped
+        counts anew, and would keep silent until it is there again.
         """
         try:
             for answer in self._call:
                 if answer.canceled or answer.compact_revision:
-                    raise RegistryError(f"etcd ended the watch: {answer.cancel_reason}")
-                yield [
+                    why = answer.cancel_reason or f"compacted at {answer.compact_revision}"
+                    raise RegistryError(f"etcd ended the watch: {why}")
+                changes = [
                     (event.kv.key, None if event.type == event.DELETE else event.kv.value)
                     for event in answer.events
                 ]
+                yield max((event.kv.mod_revision for event in answer.events), default=0), changes
         except grpc.RpcError as error:
             raise RegistryError("the watch of etcd broke off") from error
         raise RegistryError("etcd ended the watch")
@@ -268,14 +269,8 @@ class Stream:
 
 def _endpoint(address: Address, credentials: grpc.ChannelCredentials | None) -> Any:  # noqa: ANN401
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return Endpoint(
-        host,
-        address.port,
-        secure=credentials is not None,
-        creds=credentials,
-        time_retry=1.0,
-        opts=_CHANNEL_OPTIONS,
-    )
+    settings = {"secure": bool(credentials), "creds": credentials, "time_retry": 1.0}
+    return Endpoint(host, address.port, **settings, opts=_CHANNEL_OPTIONS)
 
 
 def _status(error: object) -> tuple[grpc.StatusCode | None, str]:

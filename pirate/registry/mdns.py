@@ -112,6 +112,10 @@ class MdnsRegistry:
             self._settled = True
         return tuple(Peer.announced(each, self.kind) for each in self._ear.heard())
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``Registry``; of those who fall silent without a goodbye nobody tells."""
+        self._ear.tell(changed)
+
     def close(self) -> None:
         """See ``Registry``."""
         zeroconf, self._zeroconf = self._zeroconf, None

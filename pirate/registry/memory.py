@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 from pirate.deadline import Clock, Deadline
 from pirate.errors import RegistryError
@@ -17,23 +18,31 @@ class MemoryNetwork:
         self._clock = clock
         self._lock = threading.Lock()  # guards _leases
         self._leases: dict[PeerId, tuple[Announcement, float]] = {}
+        self._watchers: tuple[Callable[[], None], ...] = ()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` after every change from now on, but for leases that run out."""
+        self._watchers = (*self._watchers, changed)
 
     def put(self, announcement: Announcement, ttl: float) -> None:
         """Keep ``announcement`` for ``ttl`` seconds."""
         self._answer()
         with self._lock:
             self._leases[announcement.id] = (announcement, self._clock() + ttl)
+        self._tell()
 
     def drop(self, peer_id: PeerId) -> None:
         """Forget one announcement."""
         self._answer()
         with self._lock:
             self._leases.pop(peer_id, None)
+        self._tell()
 
     def wipe(self) -> None:
         """Forget everything, as an etcd that lost its disk does."""
         with self._lock:
             self._leases.clear()
+        self._tell()
 
     def announcements(self) -> tuple[Announcement, ...]:
         """What is announced now."""
@@ -41,6 +50,10 @@ class MemoryNetwork:
         now = self._clock()
         with self._lock:
             return tuple(announced for announced, end in self._leases.values() if now < end)
+
+    def _tell(self) -> None:
+        for changed in self._watchers:
+            changed()
 
     def _answer(self) -> None:
         if self.down:
@@ -74,6 +87,10 @@ class MemoryRegistry:
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:  # noqa: ARG002
         """See ``Registry``."""
         return tuple(Peer.announced(each, self.kind) for each in self._network.announcements())
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``Registry``."""
+        self._network.watch(changed)
 
     def close(self) -> None:
         """See ``Registry``."""

@@ -1,5 +1,7 @@
 """A registry that is a fixed list: the peers that the user named by their addresses."""
 
+from collections.abc import Callable
+
 from pirate.deadline import Deadline
 from pirate.model import Address, Announcement, Peer
 
@@ -24,6 +26,9 @@ class StaticRegistry:
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:  # noqa: ARG002 - it never waits
         """See ``Registry``; the ids of these peers are not known."""
         return self._peers
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Do nothing: the list is fixed."""
 
     def close(self) -> None:
         """See ``Registry``."""

@@ -51,6 +51,11 @@ class UnionRegistry:
         )
         return merge(self._known)
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``Registry``."""
+        for part in self._parts:
+            part.watch(changed)
+
     def close(self) -> None:
         """See ``Registry``."""
         for part in self._parts:

@@ -41,6 +41,17 @@ def node(network: Network, place: Path) -> Iterator[Node]:
         yield running
 
 
+@pytest.fixture
+def calm(network: Network, place: Path) -> Iterator[Node]:
+    """One whose heart beats every twenty seconds."""
+    flags = {"etcd": [str(network.etcd)], "listen": "127.0.0.1:0", "ttl": "1m"}
+    settings = load(flags | {"name": "calm"}, {"XDG_CONFIG_HOME": "/dev/null"}, None)
+    running = Node(settings, (str(place),))
+    with Scope() as scope:
+        running.start(scope)
+        yield running
+
+
 def names(node: Node) -> set[str]:
     """Whom the node knows, from memory."""
     return {peer.name for peer in node.roster.peers}
@@ -96,3 +107,11 @@ def test_a_stopped_peer_is_gone_at_once_and_a_killed_one_after_its_lease(
         assert until(lambda: "delta" in announced(etcd.address))
         delta.kill()
         assert until(lambda: "delta" not in announced(etcd.address), 3 * TTL)
+
+
+def test_a_running_peer_sees_at_once_who_comes_and_who_goes(network: Network, calm: Node) -> None:
+    assert until(lambda: names(calm) == {"alpha", "beta"})
+    with network.serving("epsilon", BOTH) as epsilon:  # ready, so announced or nearly so
+        assert until(lambda: "epsilon" in names(calm), 1.0)
+        assert epsilon.stopped_by(signal.SIGTERM).code == 0
+        assert until(lambda: "epsilon" not in names(calm), 1.0)

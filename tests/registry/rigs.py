@@ -43,6 +43,10 @@ def until(condition: Callable[[], bool], seconds: float = SOON) -> bool:
     return holds
 
 
+def names(registry: Registry) -> list[str]:
+    return [peer.name for peer in registry.peers(Deadline(SOON))]
+
+
 def fails_in_time(call: Callable[[Deadline], object], seconds: float = 0.5) -> bool:
     """Whether ``call`` raises RegistryError, and does it by its deadline."""
     start = time.monotonic()

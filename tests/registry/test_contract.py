@@ -1,5 +1,6 @@
 """What every registry promises, held against all of them, etcd being a real one."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_the_withdrawn_may_announce_themselves_again(ours: Registry, theirs: Reg
 
 def test_withdrawing_what_was_never_announced_is_nothing(ours: Registry) -> None:
     ours.withdraw(Deadline(SOON))
+
+
+def test_who_watches_is_told_of_who_comes_and_who_goes(ours: Registry, theirs: Registry) -> None:
+    told = threading.Event()
+    ours.watch(told.set)
+    assert announced(ours) == {}
+    theirs.announce(announcement(2), Deadline(SOON))
+    assert told.wait(SOON)
+    assert until(lambda: announced(ours) == {announcement(2).id: announcement(2)})
+    told.clear()
+    theirs.withdraw(Deadline(SOON))
+    assert told.wait(SOON)
+    assert until(lambda: announced(ours) == {})
 
 
 def test_who_does_not_renew_is_gone_when_the_lease_runs_out(

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from etcd3 import Endpoint, MultiEndpointEtcd3Client
 from etcd_server import EtcdServer, free_port
-from registry.rigs import SLACK, SOON, Annoyed, BlackHole, announcement, fails_in_time, until
+from registry.rigs import SLACK, SOON, Annoyed, BlackHole, announcement, fails_in_time, names, until
 
 from pirate import record
 from pirate.deadline import Deadline
@@ -34,31 +33,9 @@ OUR_KEY = PREFIX + str(OURS.id)
 
 
 @pytest.fixture
-def handles() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def ours(etcd: EtcdServer, handles: ExitStack) -> EtcdRegistry:
-    return handles.enter_context(closing(EtcdRegistry((etcd.address,))))
-
-
-@pytest.fixture
-def operator(etcd: EtcdServer, handles: ExitStack) -> Any:
-    """Somebody else with a client and no manners."""
-    endpoint = Endpoint(*etcd.address, secure=False)
-    return handles.enter_context(closing(MultiEndpointEtcd3Client([endpoint], timeout=5.0)))
-
-
-@pytest.fixture
 def black_hole() -> Iterator[Address]:
     with closing(BlackHole()) as hole:
         yield hole.address
-
-
-def names(registry: EtcdRegistry) -> list[str]:
-    return [peer.name for peer in registry.peers(Deadline(SOON))]
 
 
 class Counted(EtcdRegistry):
@@ -357,6 +334,22 @@ def test_what_is_no_announcement_is_left_out_and_named_once(
         assert names(ours) == ["n1"]
     (told,) = caplog.messages
     assert told.startswith("3 records in etcd")
+
+
+def test_who_keeps_writing_nonsense_does_not_fill_our_log(
+    ours: EtcdRegistry,
+    operator: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(5):
+        operator.put(f"{PREFIX}junk {number}", b"\xff{")
+        names(ours)
+    assert len(caplog.messages) == 1
+    monkeypatch.setattr("pirate.registry.etcd.QUIET_SECONDS", 0.0)
+    ours._quiet_until = 0.0
+    names(ours)
+    assert caplog.messages[-1].startswith("4 records in etcd")
 
 
 def test_keys_beside_the_prefix_are_not_read(ours: EtcdRegistry, operator: Any) -> None:

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 
 import pytest
 from registry.rigs import announcement
@@ -29,6 +30,9 @@ class Slow:
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         self._fail(deadline)
         return ()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        pass
 
     def close(self) -> None:
         pass
