@@ -329,3 +329,16 @@ def test_the_longest_plan_is_made_and_carried_out_in_less_than_half_a_second() -
     assert sorted(drain(made, "A")) == [*range(MOST_LINKS)]
     assert state(made) == "done"
     assert time.process_time() - began < 0.5
+
+
+def test_a_link_is_doubted_when_the_active_claim_says_otherwise() -> None:
+    false = false_chain(TRUE, {3})
+    made = plan("A", chain=false)
+    made.join("B", TRUE)
+    wrong, shared = false.link(3), TRUE.link(0)
+    assert made.doubted(3, wrong) == set(), "none is active yet"
+    made.leave("A")
+    drain(made, "B")
+    assert made.doubted(3, wrong) == {"A"}
+    assert made.doubted(0, shared) == made.doubted(3, TRUE.link(3)) == set()
+    assert made.doubted(TRUE.count, wrong) == set(), "nobody ever vouched for it"
