@@ -26,6 +26,9 @@ LONGEST_SECONDS = 120.0
 
 LOOK_SECONDS = 0.01
 
+# A get whose only holder is silent looks for others every 5 s.
+LATE_SECONDS = 2.0
+
 
 class Fault(enum.Enum):
     """What happens to a holder."""
@@ -45,6 +48,15 @@ class Run(NamedTuple):
     pause: float
     struck: bool
     wrong: str
+
+
+class Change(NamedTuple):
+    """What happens when ``share`` of the file is here, and ``late`` seconds after it."""
+
+    share: float
+    inflict: Callable[[], None]
+    join: Callable[[], None] = lambda: None
+    late: float = 0.0
 
 
 class Stalling:
@@ -76,20 +88,21 @@ class Stalling:
         with ExitStack() as stack:
             address, inflict = self._faulty(fault, stack)
             others = [other.address for other in self._others]
-            return self._get([address, *others], share, inflict, *flags)
+            return self._get([address, *others], Change(share, inflict), *flags)
 
-    def alone(self, fault: Fault | None, share: float, *flags: str) -> Run:
-        """The only holder has a fault, and another one is there from then on."""
+    def alone(self, fault: Fault | None, share: float, *flags: str, late: float = 0.0) -> Run:
+        """The only holder has a fault, and ``late`` seconds after it another one is there."""
         with ExitStack() as stack:
             address, inflict = self._faulty(fault, stack)
+            if fault is None:
+                return self._get([address], Change(share, inflict), *flags)
             newcomer = stack.enter_context(Tap(self._others[0].address, Asked(), shut=True))
+            change = Change(share, inflict, newcomer.open, late)
+            return self._get([address, newcomer.address], change, *flags)
 
-            def change() -> None:
-                newcomer.open()
-                inflict()
-
-            addresses = [address, newcomer.address] if fault else [address]
-            return self._get(addresses, share, change if fault else inflict, *flags)
+    def later(self, fault: Fault | None, share: float) -> Run:
+        """As ``alone``, and the other one is there too late for the next look."""
+        return self.alone(fault, share, late=LATE_SECONDS)
 
     def _serving(self) -> Serving:
         return Serving(self._folder / "shared", "-q", "--limit-up", self._rate)
@@ -112,26 +125,24 @@ class Stalling:
                 tap = stack.enter_context(Tap(server.address, Asked()))
                 return tap.address, tap.cut
 
-    def _get(
-        self, holders: list[Address], share: float, inflict: Callable[[], None], *flags: str
-    ) -> Run:
+    def _get(self, holders: list[Address], change: Change, *flags: str) -> Run:
         place = self._folder / "place"
         place.mkdir()
         named = [word for address in holders for word in ("--peer", str(address))]
         digest = hashlib.sha1(self._content).hexdigest()
         with Running("get", digest, "-q", "-d", place, *named, *flags) as getting:
-            seconds, pause, struck = self._watch(getting, place, share, inflict)
+            seconds, pause, struck = self._watch(getting, place, change)
             code = getting.process.returncode
         wrong = self._wrong(place) if code == 0 else f"exit code {code}"
-        shutil.rmtree(place)
+        shutil.rmtree(place, ignore_errors=True)
         return Run(seconds, pause, struck, wrong)
 
-    def _watch(
-        self, getting: Running, place: Path, share: float, inflict: Callable[[], None]
-    ) -> tuple[float, float, bool]:
-        """Until it ends; its seconds from the first segment on, the longest pause, if struck."""
-        began = last = None
-        struck = False
+    def _watch(self, getting: Running, place: Path, change: Change) -> tuple[float, float, bool]:
+        """Until it ends; its seconds from the first segment on, the longest pause, if struck.
+
+        A pause counts from when somebody could end it.
+        """
+        began = last = struck = joined = None
         most = pause = 0.0
         before = time.monotonic()
         while getting.process.poll() is None:
@@ -141,12 +152,15 @@ class Stalling:
             if there > most:
                 pause = max(pause, now - last) if last else 0.0
                 began, last, most = began or now, now, there
-            if not struck and there >= share * len(self._content):
-                inflict()
-                struck = True
+            if not struck and there >= change.share * len(self._content):
+                change.inflict()
+                struck = now
+            if struck and not joined and now >= struck + change.late:
+                change.join()
+                joined = last = now
             time.sleep(LOOK_SECONDS)
         now = time.monotonic()
-        return now - (began or before), max(pause, now - (last or before)), struck
+        return now - (began or before), max(pause, now - (last or before)), bool(struck)
 
     def _wrong(self, place: Path) -> str:
         if [path.name for path in place.iterdir()] != ["file.bin"]:
