@@ -157,6 +157,7 @@ SETTINGS: dict[str, Setting] = {
     "peers": Setting(remote, (), many=True),
     "discovery": Setting(one_of("auto", "etcd", "static", "none"), "auto"),
     "timeout": Setting(at_least("1ms"), None),
+    "state": Setting(str, None),
     "connect_timeout": Setting(at_least("1ms"), 3.0),
     "stall_timeout": Setting(at_least("1ms"), 10.0),
     "color": Setting(one_of("auto", "always", "never"), "auto"),
@@ -176,7 +177,10 @@ SETTINGS: dict[str, Setting] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting, read and checked. Durations in seconds; ``timeout`` None is none."""
+    """Every setting, read and checked. Durations in seconds; ``timeout`` None is none.
+
+    ``state`` is a folder, or empty for none.
+    """
 
     etcd: tuple[Address, ...]
     etcd_ca: str | None
@@ -187,6 +191,7 @@ class Settings:
     peers: tuple[Address, ...]
     discovery: str
     timeout: float | None
+    state: str
     connect_timeout: float
     stall_timeout: float
     color: str
@@ -224,6 +229,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None)
             values[name] = _read(setting, table[name], f"{path}: {name}")
         else:
             values[name] = setting.default
+    if values["state"] is None:
+        values["state"] = _state_folder(environ)
     return Settings(**values)
 
 
@@ -234,6 +241,14 @@ def _read(setting: Setting, raw: object, where: str) -> object:
     if setting.parse is not str:
         texts = [part for text in texts for part in text.split(",") if part.strip()]
     return tuple(parsed(setting.parse, text, where) for text in texts)
+
+
+def _state_folder(environ: Mapping[str, str]) -> str:
+    """Where programs of this user keep what they find again, and ours among them."""
+    home, folder = environ.get("HOME", ""), environ.get("XDG_STATE_HOME", "")
+    if not folder.startswith("/"):
+        folder = f"{home}/.local/state" if home.startswith("/") else ""
+    return folder and f"{folder}/pirate"
 
 
 def _file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

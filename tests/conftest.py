@@ -1,6 +1,8 @@
 """What every test is held to: no thread, no descriptor and no unfinished file stays behind."""
 
 import gc
+import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -57,6 +59,18 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     if folder and not request.node.get_closest_marker("leaves_part_file"):
         leaks += [f"file {path}" for path in folder.rglob(f"*{PART_SUFFIX}")]
     assert not leaks, leaks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is remembered, by processes too, does not touch the home of who runs the tests."""
+    os.environ["PIRATE_STATE"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test remembers what another has found."""
+    monkeypatch.setenv("PIRATE_STATE", str(tmp_path_factory.getbasetemp() / secrets.token_hex(8)))
 
 
 @pytest.fixture(name="share")

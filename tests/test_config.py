@@ -50,6 +50,7 @@ GOOD = {
     "etcd_password": ("secret", "secret"),
     "peers": ("10.0.0.7", (Address("10.0.0.7", 7070),)),
     "discovery": ("etcd", "etcd"),
+    "state": ("/var/lib/pirate", "/var/lib/pirate"),
     "timeout": ("90s", 90.0),
     "connect_timeout": ("500ms", 0.5),
     "stall_timeout": ("1m", 60.0),
@@ -254,3 +255,21 @@ def test_the_password_is_not_in_what_is_printed_of_settings(home: Path) -> None:
     settings = read(home, PIRATE_ETCD_USER="u", PIRATE_ETCD_PASSWORD="hush")
     assert settings.access.password == "hush"
     assert "hush" not in repr(settings) + repr(settings.access)
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"HOME": "/home/anne"}, "/home/anne/.local/state/pirate"),
+        ({"HOME": "/home/anne", "XDG_STATE_HOME": "/state"}, "/state/pirate"),
+        ({"HOME": "/home/anne", "XDG_STATE_HOME": "state"}, "/home/anne/.local/state/pirate"),
+        ({"HOME": "/home/anne", "PIRATE_STATE": "state"}, "state"),
+        ({"HOME": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_state_folder_is_below_the_home_if_there_is_one(
+    home: Path, environ: dict[str, str], folder: str
+) -> None:
+    assert read(home, **environ).state == folder
+    assert read(home, flags={"state": ""}, **environ).state == ""

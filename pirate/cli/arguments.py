@@ -125,6 +125,9 @@ def _network(command: Parser) -> None:
     )
     group.add_argument("--discovery", metavar="HOW", help="auto, etcd, static or none (auto)")
     group.add_argument(
+        "--state", metavar="DIR", help="remember peers there (~/.local/state/pirate)"
+    )
+    group.add_argument(
         "--timeout", metavar="TIME", help="give up after it, as in 500ms 10s 2m 1h (never)"
     )
     group.add_argument(

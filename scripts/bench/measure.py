@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
     """Ours without what would make pirate slower, or make it ask others than it is told to."""
     dropped = re.compile("PIRATE_.*|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if not dropped.fullmatch(name)}
-    return kept | {"PIRATE_CONFIG": os.devnull}
+    return kept | {"PIRATE_CONFIG": os.devnull, "PIRATE_STATE": f"{os.devnull}/nowhere"}
 
 
 def tool(name: str, package: str) -> str:

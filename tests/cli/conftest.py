@@ -13,7 +13,7 @@ from pirate.cli.main import run
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of this machine or of another test; the folder is empty."""
     for name in list(os.environ):
-        if name.startswith("PIRATE_") or name in {"NO_COLOR", "TERM"}:
+        if (name.startswith("PIRATE_") and name != "PIRATE_STATE") or name in {"NO_COLOR", "TERM"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     monkeypatch.chdir(tmp_path)

@@ -41,8 +41,16 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without settings of pirate, so that the machine's own do not matter."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("PIRATE_")}
+    """Ours without settings of pirate, so that the machine's own do not matter.
+
+    The tests' conftest has given what is remembered a place; campaigns remember nothing.
+    """
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PIRATE_") or name == "PIRATE_STATE"
+    }
+    ours.setdefault("PIRATE_STATE", f"{os.devnull}/nowhere")
     return ours | {"PYTHONPATH": str(SOURCE), "XDG_CONFIG_HOME": os.devnull} | more
 
 

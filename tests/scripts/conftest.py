@@ -35,6 +35,7 @@ def _environment(pirate: Path, tmp_path: Path) -> dict[str, str]:
         "PATH": f"{pirate.parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "PIRATE_CONFIG": os.devnull,
+        "PIRATE_STATE": str(tmp_path / "state"),
     }
 
 

@@ -52,8 +52,11 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
         }
         if math.isfinite(age := network.roster.age):  # it is not if etcd has never answered
             registry["age_s"] = round(age, 3)
+        if snapshot.stale and found:
+            when = f" of {text.seconds(age)} ago" if math.isfinite(age) else ""
+            output.note(f"{snapshot.problem}; these are the peers{when}")
     found.sort(key=lambda row: (row["name"], row["addr"]))
-    output.result(registry=registry, peers=found)
+    output.result(stale=snapshot.stale, registry=registry, peers=found)
     if not output.json:
         _table(found, output)
     return 0
