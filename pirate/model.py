@@ -10,6 +10,9 @@ DEFAULT_PORT = 7070
 # How a peer was found of which only another peer told, in `Peer.via`.
 HEARSAY = "peer"
 
+# And one that was found in an earlier run only.
+REMEMBERED = "memory"
+
 # Every address of this host, to listen on: IPv6 and IPv4, or IPv4 alone.
 EVERYWHERE = "::"
 IPV4_EVERYWHERE = "0.0.0.0"  # noqa: S104 - serving others is what a peer is for

@@ -1,19 +1,22 @@
 """The other peers, as one command sees them, and how this process introduces itself."""
 
-import secrets
+import math
 import sys
+import time
 from functools import cached_property
 from typing import Self
 
 from pirate import __version__
 from pirate.config import Settings
 from pirate.deadline import Deadline
+from pirate.disk.identity import new_peer_id
+from pirate.disk.state import State
 from pirate.errors import DeniedError, NoNetworkError, UsageError
-from pirate.model import Address, Peer, PeerId
+from pirate.model import Address, Known, Peer, PeerId
 from pirate.net.dial import Dialer
 from pirate.registry.base import Registry
 from pirate.registry.static import StaticRegistry
-from pirate.roster import Roster
+from pirate.roster import Roster, announced
 from pirate.wire.messages import NEWEST_VERSION, OLDEST_VERSION, Hello
 
 # How long a command waits for the registry.
@@ -23,11 +26,10 @@ REGISTRY_SECONDS = 3.0
 FRESH_SECONDS = 1.0
 
 
-def new_hello(name: str = "") -> Hello:
-    """How this process introduces itself: a new peer id, the versions, no features yet."""
-    peer = PeerId(secrets.token_bytes(PeerId.SIZE))
+def new_hello(name: str = "", peer: PeerId | None = None) -> Hello:
+    """How this process introduces itself: the versions, no features yet, a young id if none."""
     agent = f"pirate/{__version__} {sys.platform}"
-    return Hello(OLDEST_VERSION, NEWEST_VERSION, 0, peer, name, agent)
+    return Hello(OLDEST_VERSION, NEWEST_VERSION, 0, peer or new_peer_id(), name, agent)
 
 
 def open_registry(settings: Settings) -> Registry:
@@ -47,6 +49,28 @@ def open_registry(settings: Settings) -> Registry:
 
         return UnionRegistry(tuple(parts))
     return parts[0] if parts else StaticRegistry(())
+
+
+class Memory:
+    """The peers of the network that the settings name, from one run to the next."""
+
+    def __init__(self, settings: Settings, state: State) -> None:
+        self._state = state
+        self._network = "etcd " + ",".join(sorted(map(str, settings.etcd)))
+
+    def recall(self) -> Known:
+        """Whom some earlier run knew last."""
+        from pirate.disk.remembered import remembered  # noqa: PLC0415 - 4 ms, seldom needed
+
+        return remembered(self._state, self._network)
+
+    def keep(self, roster: Roster) -> None:
+        """Remember whom the registry has told of, if it has."""
+        snapshot, age = roster.snapshot, roster.age
+        if math.isfinite(age) and not snapshot.problem and (peers := announced(snapshot.peers)):
+            from pirate.disk.remembered import remember  # noqa: PLC0415 - static peers need none
+
+            remember(self._state, self._network, peers, time.time() - age)
 
 
 class Network:
@@ -69,6 +93,8 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self.dialer.close()
+        if "roster" in vars(self):
+            self._memory.keep(self.roster)
         if "_registry" in vars(self):
             self._registry.close()
 
@@ -84,7 +110,11 @@ class Network:
     @cached_property
     def roster(self) -> Roster:
         """Who is out there, as far as ``peers`` has found out."""
-        return Roster(self._registry)
+        return Roster(self._registry, recall=self._memory.recall)
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory(self._settings, State(self._settings.state))
 
     def peers(self) -> tuple[Peer, ...]:
         """Whom to ask, from the registry; NoNetworkError if nothing can be said."""

@@ -1,20 +1,24 @@
 """Where the parts of a server are chosen and joined."""
 
+import logging
 import os
 import resource
+import secrets
 import socket
 import time
 from dataclasses import replace
 
 from pirate import __version__, record
 from pirate.config import Settings
+from pirate.disk.identity import Identity
+from pirate.disk.state import State
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
-from pirate.model import Address, Announcement, Known
+from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address, Announcement, Known
 from pirate.net.interfaces import Whereabouts
 from pirate.net.listening import listening
 from pirate.net.reception import Limits
-from pirate.network import new_hello, open_registry
+from pirate.network import Memory, new_hello, open_registry
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
@@ -24,6 +28,9 @@ from pirate.wire.messages import Hello
 
 # How long `serve` waits for its first announcement.
 START_SECONDS = 0.5
+
+# Who is known is written down no more often.
+REMEMBER_SECONDS = 30.0
 
 # Descriptors beside those of guests: two a worker, the registry's, files being hashed.
 RESERVED_DESCRIPTORS = 2 * WORKERS + 128
@@ -41,7 +48,7 @@ class Node:
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"{folder!r} is not a folder")
         self.name = settings.name or _host_name()
-        self._started = time.time()
+        self._started, self._instance = time.time(), secrets.token_hex(16)
         guests = max(FEWEST_GUESTS, _raise_descriptors() - RESERVED_DESCRIPTORS)
         self._registry = open_registry(settings)
         try:
@@ -50,7 +57,10 @@ class Node:
             self._registry.close()
             raise
         self.listen = Address(*listener.getsockname()[:2])
-        self.hello = new_hello(self.name)
+        state = State(settings.state, level=logging.WARNING)
+        self._memory = Memory(settings, state)
+        self._identity = Identity(state)
+        self.hello = new_hello(self.name, self._identity.peer)
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
         self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
         limit = settings.limit_up
@@ -62,8 +72,10 @@ class Node:
             limits=Limits(guests=min(guests, MOST_GUESTS), stall=settings.stall_timeout),
             drain=settings.drain,
         )
-        self.roster = Roster(self._registry, me=self.hello.peer)
-        self.heartbeat = Heartbeat(self._registry, self.roster, self.announcement, settings.ttl)
+        self.roster = Roster(self._registry, me=self.hello.peer, recall=self._memory.recall)
+        self.heartbeat = Heartbeat(
+            *(self._registry, self.roster, self.announcement, settings.ttl), clashed=self._clashed
+        )
         try:
             record.encode(self.announcement())
         except ValueError as error:
@@ -80,6 +92,7 @@ class Node:
         scope.spawn("library", lambda: self.library.run(scope.stop))
         scope.spawn("reception", lambda: self._server.run(scope.stop))
         scope.spawn("heartbeat", lambda: self.heartbeat.run(scope.stop))
+        scope.spawn("memory", lambda: self._remember(scope.stop))
 
     def wait_until_ready(self, stop: Stop) -> bool:
         """Wait for the first scan, and a moment for the announcement; False if stopped."""
@@ -88,6 +101,8 @@ class Node:
             scanned.wait()
         if self.announces and not stop.is_set:
             self.heartbeat.announced.wait(START_SECONDS)
+        if not stop.is_set:
+            self._identity.serving(_nearest(self.listen))
         return not stop.is_set
 
     def greeting(self, guest: Address) -> Hello:
@@ -106,6 +121,7 @@ class Node:
             files=len(catalog),
             size=catalog.size,
             started=self._started,
+            instance=self._instance,
         )
 
     def known(self) -> Known:
@@ -114,6 +130,28 @@ class Node:
 
     def _changed(self) -> None:
         self.heartbeat.poke()
+
+    def _clashed(self) -> None:
+        """Another peer that lives has our id: this machine is a copy of another."""
+        self.hello = replace(self.hello, peer=self._identity.renew())
+
+    def _remember(self, stop: Stop) -> None:
+        """Keep whom we know for the next run, until ``stop``; a thread's body."""
+        refreshed = self.roster.refreshed
+        with self._identity:
+            while not stop.is_set:
+                with stop.waking(refreshed.set):
+                    refreshed.wait()
+                refreshed.clear()
+                self._memory.keep(self.roster)
+                stop.wait(REMEMBER_SECONDS)
+            self._memory.keep(self.roster)
+
+
+def _nearest(listen: Address) -> Address:
+    """Where this machine itself reaches who listens there."""
+    everywhere = listen.host in (EVERYWHERE, IPV4_EVERYWHERE)
+    return Address("127.0.0.1" if everywhere else listen.host, listen.port)
 
 
 def _host_name() -> str:

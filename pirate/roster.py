@@ -5,14 +5,15 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pirate.deadline import Clock, Deadline
 from pirate.errors import ClashError, DeniedError, RegistryError
-from pirate.model import HEARSAY, Announcement, Known, Peer, PeerId
+from pirate.model import HEARSAY, REMEMBERED, Announcement, Known, Peer, PeerId
 from pirate.policy.backoff import RENEWALS_PER_LEASE, Backoff, heartbeat_interval
 from pirate.registry.base import Registry
+from pirate.registry.union import merge
 from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,18 @@ class Roster:
     """
 
     def __init__(
-        self, registry: Registry, *, me: PeerId | None = None, clock: Clock = time.monotonic
+        self,
+        registry: Registry,
+        *,
+        me: PeerId | None = None,
+        recall: Callable[[], Known] = Known,
+        clock: Clock = time.monotonic,
     ) -> None:
+        """``recall`` is called once, and only if the registry cannot tell who is there."""
         self.me = me
+        self.refreshed = threading.Event()  # set whenever the registry gives its whole answer
+        self._recall = recall
+        self._before: Snapshot | None = None  # what holds until it does
         self._registry = registry
         self._clock = clock
         self._snapshot = Snapshot()
@@ -92,28 +102,49 @@ class Roster:
         Not the peers of peers: one that is gone would live on in hearsay.
         """
         snapshot = self._snapshot
-        found = {
-            peer.id: peer.announcement
-            for peer in snapshot.peers
-            if peer.id and peer.announcement and peer.via != (HEARSAY,)
-        }
-        found[ours.id] = ours
-        announcements = tuple(found[key] for key in sorted(found))
+        announcements = announced(snapshot.peers, ours)
         return Known(announcements, self._clock() - snapshot.taken, snapshot.stale)
 
     def refresh(self, deadline: Deadline) -> Snapshot:
         """Ask the registry. If it fails the peers stay, and the snapshot says why: no raise."""
-        old = self._snapshot
+        problem: RegistryError | None
         try:
-            listed = self._registry.peers(deadline)
+            listed, problem = self._registry.peers(deadline), self._registry.problem
         except RegistryError as error:
-            self._snapshot = Snapshot(old.peers, old.taken, error)
-            return self._snapshot
+            listed, problem = self._snapshot.peers, error
+        if problem:
+            before = self._remembered(problem)
+            listed = merge((listed, before.peers)) if before.peers else listed
+        else:
+            self._before = before = Snapshot((), self._clock())
         peers = tuple(peer for peer in listed if peer.id is None or peer.id != self.me)
-        problem = self._registry.problem
-        taken = old.taken if problem else self._clock()
-        self._snapshot = Snapshot(peers, taken, problem)
+        self._snapshot = Snapshot(peers, before.taken, problem)
+        if not problem:
+            self.refreshed.set()
         return self._snapshot
+
+    def _remembered(self, problem: RegistryError) -> Snapshot:
+        """Whom we knew in an earlier run, until the registry has once given its whole answer.
+
+        If it refuses us, then nobody: that has to be seen to, and not be covered up.
+        """
+        if not self._before:
+            if isinstance(problem, DeniedError):
+                return Snapshot()
+            known = self._recall()
+            self._before = Snapshot(known.peers(REMEMBERED), self._clock() - known.age)
+        return self._before
+
+
+def announced(peers: Iterable[Peer], *ours: Announcement) -> tuple[Announcement, ...]:
+    """What those of them announce who do it where we look, and ours, ascending by id."""
+    found = {
+        peer.announcement.id: peer.announcement
+        for peer in peers
+        if peer.announcement and peer.via != (HEARSAY,)
+    }
+    found |= {announcement.id: announcement for announcement in ours}
+    return tuple(found[key] for key in sorted(found))
 
 
 class Heartbeat:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from pirate.deadline import Deadline
-from pirate.errors import ClashError
-from pirate.model import HEARSAY, Address, Announcement, Known, Peer, PeerId
+from pirate.errors import ClashError, DeniedError
+from pirate.model import HEARSAY, REMEMBERED, Address, Announcement, Known, Peer, PeerId
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.registry.static import StaticRegistry
 from pirate.registry.union import UnionRegistry
@@ -140,6 +140,76 @@ def test_it_tells_of_us_and_of_those_who_announce_themselves_but_no_hearsay(
     roster.refresh(Deadline(SOON))
     told = roster.known(announcement(4)).announcements
     assert told == (announcement(2), announcement(4))
+
+
+def recalling(known: Known, calls: list[Known]) -> Callable[[], Known]:
+    def recall() -> Known:
+        calls.append(known)
+        return known
+
+    return recall
+
+
+BEFORE = Known((OURS, announcement(2), announcement(3)), age=60.0)
+
+
+def test_whom_an_earlier_run_knew_is_known_until_the_registry_answers(
+    network: MemoryNetwork, clock: FakeClock
+) -> None:
+    calls: list[Known] = []
+    registry = MemoryRegistry(network)
+    roster = Roster(registry, me=OURS.id, recall=recalling(BEFORE, calls), clock=clock)
+    network.down = True
+    for _ in range(2):
+        snapshot = roster.refresh(Deadline(SOON))
+        assert [(peer.name, peer.via) for peer in snapshot.peers] == [
+            ("n2", (REMEMBERED,)),
+            ("n3", (REMEMBERED,)),
+        ]
+        assert (snapshot.stale, roster.age) == (True, 60.0)
+    assert len(calls) == 1
+    assert not roster.refreshed.is_set()
+    network.down = False
+    registry.announce(announcement(4), Deadline(SOON))
+    assert [peer.name for peer in roster.refresh(Deadline(SOON)).peers] == ["n4"]
+    assert roster.refreshed.is_set()
+    network.down = True
+    clock.now += 5.0
+    assert [peer.name for peer in roster.refresh(Deadline(SOON)).peers] == ["n4"]
+    assert roster.age == 5.0
+
+
+def test_a_registry_that_answers_needs_no_memory(network: MemoryNetwork) -> None:
+    calls: list[Known] = []
+    roster = Roster(MemoryRegistry(network), recall=recalling(BEFORE, calls))
+    roster.refresh(Deadline(SOON))
+    network.down = True
+    roster.refresh(Deadline(SOON))
+    assert (roster.peers, calls) == ((), [])
+
+
+def test_whom_an_earlier_run_knew_joins_half_an_answer(network: MemoryNetwork) -> None:
+    network.down = True
+    named = announcement(2).addresses[0]
+    union = UnionRegistry((MemoryRegistry(network), StaticRegistry((named,))))
+    roster = Roster(union, recall=lambda: BEFORE)
+    snapshot = roster.refresh(Deadline(SOON))
+    assert {peer.name: peer.via for peer in snapshot.peers} == {
+        "n1": (REMEMBERED,),
+        "n2": (REMEMBERED, "static"),
+        "n3": (REMEMBERED,),
+    }
+    assert snapshot.stale
+
+
+def test_memory_does_not_cover_up_that_the_registry_refuses_us(network: MemoryNetwork) -> None:
+    class Refusing(MemoryRegistry):
+        def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+            del deadline
+            raise DeniedError("who are you?")
+
+    roster = Roster(Refusing(network), recall=lambda: BEFORE)
+    assert roster.refresh(Deadline(SOON)).peers == ()
 
 
 def test_a_snapshot_in_hand_does_not_change(roster: Roster, network: MemoryNetwork) -> None:
