@@ -114,7 +114,7 @@ class Ear:
                 return False
             self._heard[name] = _Heard(text, announcement, until)
             # An answer from this very host does not show that the others' can reach us.
-            if hosts is not None and announcement.addresses[0].host not in hosts:
+            if hosts is not None and not any(each.host in hosts for each in announcement.addresses):
                 self._answered = time.monotonic()
                 self._news.notify_all()
             return known is None or known.text != text

@@ -8,7 +8,6 @@ Importing this module loads zeroconf, so it is imported only where peers are loo
 """
 
 import asyncio
-import logging
 import math
 import socket
 from collections.abc import Callable, Container, Coroutine, Sequence
@@ -26,7 +25,6 @@ from zeroconf import (  # type: ignore[attr-defined]
     RecordUpdate,
     RecordUpdateListener,
     ServiceInfo,
-    ServiceListener,
     Zeroconf,
 )
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
@@ -37,8 +35,6 @@ from pirate.model import Announcement, Peer
 from pirate.registry import txt
 from pirate.registry.ear import Ear
 
-log = logging.getLogger(__name__)
-
 SERVICE = "_pirate._tcp.local."
 
 # Who asks first waits for answers, as long as a responder may take: it must not multicast again
@@ -46,9 +42,7 @@ SERVICE = "_pirate._tcp.local."
 COLD_SECONDS = 1.5
 
 _CLOSE_SECONDS = 1.0
-
-# No step takes as long, and a future can not wait for ever.
-_MOST_SECONDS = 60.0
+_MOST_SECONDS = 60.0  # no step takes as long, and a future cannot wait for ever
 
 
 class MdnsRegistry:
@@ -119,14 +113,11 @@ class MdnsRegistry:
     def close(self) -> None:
         """See ``Registry``."""
         zeroconf, self._zeroconf = self._zeroconf, None
-        if zeroconf is None:
-            return
-        with suppress(RegistryError):
-            self._run(self._asked(zeroconf), zeroconf, _CLOSE_SECONDS)
-        try:
-            zeroconf.close()
-        except (Error, OSError, RuntimeError) as error:
-            log.debug("zeroconf was not closed in order: %s", error)
+        if zeroconf:
+            with suppress(RegistryError):
+                self._run(self._end(zeroconf), zeroconf, _CLOSE_SECONDS)
+            with suppress(Error, OSError, RuntimeError):
+                zeroconf.close()
 
     def _do(
         self, step: Callable[[Zeroconf], Coroutine[Any, Any, None]], deadline: Deadline
@@ -146,13 +137,15 @@ class MdnsRegistry:
             future.cancel()
             raise RegistryError("mDNS was not ready in time") from error
         except (Error, OSError, RuntimeError) as error:
-            raise RegistryError(f"mDNS does not work here: {error}") from error
+            raise RegistryError(f"no mDNS here: {error}") from error
 
     def _open(self) -> Zeroconf:
         try:
             zeroconf = self._opened()
-        except (Error, OSError, RuntimeError) as error:
-            raise RegistryError(f"mDNS does not work here: {error}") from error
+        except OSError as error:
+            raise RegistryError(f"no mDNS here: {error.strerror or error}") from error
+        except (Error, RuntimeError) as error:
+            raise RegistryError("no mDNS here: no network interface is up") from error
         zeroconf.add_listener(_Listener(self._service, self._ear), None)
         return zeroconf
 
@@ -225,23 +218,29 @@ class MdnsRegistry:
         """Ask with everybody's port, so that everybody hears the answers, again and again."""
         await self._ready(zeroconf)
         if self._browser is None:
-            self._browser = AsyncServiceBrowser(zeroconf, self._service, listener=_Ignored())
+            self._browser = AsyncServiceBrowser(zeroconf, self._service, [_ignore])
 
     async def _ask(self, zeroconf: Zeroconf) -> None:
         """Ask with a port of our own: each answers directly and at once.
 
         The answers to the other question may come late, or go to another process of this host.
         """
-        hosts = {sender.sock_name[0] for sender in zeroconf.engine.senders}
         direct = AsyncZeroconf(self._choice(), unicast=True, ip_version=self._version)
         self._direct = direct
-        direct.zeroconf.async_add_listener(_Listener(self._service, self._ear, hosts), None)
-        await direct.async_add_service_listener(self._service, _Ignored())
+        listener = _DirectListener(self._service, self._ear, zeroconf)
+        direct.zeroconf.async_add_listener(listener, None)
+        AsyncServiceBrowser(direct.zeroconf, self._service, [_ignore])
 
     async def _asked(self, _: Zeroconf) -> None:
         direct, self._direct = self._direct, None
         if direct:
             await direct.async_close()
+
+    async def _end(self, zeroconf: Zeroconf) -> None:
+        """Zeroconf's own end would say goodbye three times, and wait in between."""
+        await self._asked(zeroconf)
+        if goodbye := zeroconf.generate_unregister_all_services():
+            zeroconf.async_send(goodbye)
 
 
 def _is_ours(address: str) -> bool:
@@ -255,12 +254,12 @@ def _is_ours(address: str) -> bool:
 
 
 class _Listener(RecordUpdateListener):
-    """Zeroconf's way to our ear; with the addresses of this host if it hears direct answers."""
+    """Zeroconf's way to our ear."""
 
-    def __init__(self, service: str, ear: Ear, hosts: Container[str] | None = None) -> None:
+    def __init__(self, service: str, ear: Ear) -> None:
         self._service = service.lower()
         self._ear = ear
-        self._hosts = hosts
+        self._hosts: Container[str] | None = None
 
     def async_update_records(self, _: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         """Take in what came in one packet, or what zeroconf has just found to be expired."""
@@ -281,11 +280,20 @@ class _Listener(RecordUpdateListener):
         return isinstance(record, DNSText) and record.key.endswith(f".{self._service}")
 
 
-class _Ignored(ServiceListener):
-    """Whom a browser tells of services: nobody. It is there to ask."""
+class _DirectListener(_Listener):
+    """Hears direct answers, and tells ``zeroconf``: it is deaf to the goodbyes of strangers."""
 
-    def add_service(self, zc: Zeroconf, type_: str, name: str) -> None: ...
+    def __init__(self, service: str, ear: Ear, zeroconf: Zeroconf) -> None:
+        super().__init__(service, ear)
+        self._hosts = {sender.sock_name[0] for sender in zeroconf.engine.senders}
+        self._zeroconf = zeroconf
 
-    def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None: ...
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
+        """See ``_Listener``."""
+        super().async_update_records(zc, now, records)
+        alive = [update.new for update in records if not update.new.is_expired(now)]
+        self._zeroconf.cache.async_add_records(alive)
 
-    def update_service(self, zc: Zeroconf, type_: str, name: str) -> None: ...
+
+def _ignore(**_: object) -> None:
+    """What a browser tells of services: it is there to ask."""
