@@ -114,10 +114,9 @@ class MdnsRegistry:
         """See ``Registry``."""
         zeroconf, self._zeroconf = self._zeroconf, None
         if zeroconf:
-            with suppress(RegistryError):
+            with suppress(RegistryError, Error, OSError, RuntimeError):
                 self._run(self._end(zeroconf), zeroconf, _CLOSE_SECONDS)
-            with suppress(Error, OSError, RuntimeError):
-                zeroconf.close()
+                zeroconf.close()  # it would wait for 13 s for a thread of its own that hangs
 
     def _do(
         self, step: Callable[[Zeroconf], Coroutine[Any, Any, None]], deadline: Deadline

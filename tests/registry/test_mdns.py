@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 
 import pytest
-from registry.rigs import LOOPBACK, NOWHERE, SOON, announcement, service, until
+from registry.rigs import LOOPBACK, NOWHERE, SOON, announcement, fails_in_time, service, until
 from zeroconf import ServiceInfo, Zeroconf
 
 from pirate.deadline import Deadline
@@ -304,6 +305,27 @@ def test_a_host_without_the_interface_says_so() -> None:
         with pytest.raises(RegistryError, match="no mDNS here"):
             registry.announce(OURS, Deadline(SOON))
         registry.withdraw(Deadline(SOON))
+
+
+def test_a_thread_of_zeroconf_that_hangs_holds_nobody_up(
+    handle: Callable[..., MdnsRegistry],
+) -> None:
+    registry, hangs = handle(), threading.Event()
+    registry.announce(OURS, Deadline(SOON))
+    zeroconf = registry._zeroconf
+    assert zeroconf
+    assert zeroconf.loop
+    zeroconf.loop.call_soon_threadsafe(hangs.wait)
+    try:
+        assert fails_in_time(lambda deadline: registry.announce(OURS, deadline), 0.2)
+        assert fails_in_time(registry.peers, 0.2)
+        assert fails_in_time(registry.withdraw, 0.2)
+        start = time.monotonic()
+        registry.close()
+        assert time.monotonic() - start < SOON
+    finally:
+        hangs.set()
+        zeroconf.close()
 
 
 def test_nothing_is_said_when_the_deadline_has_passed(
