@@ -125,8 +125,9 @@ def _open(root: str, parts: Parts) -> int:
             folder = open_folder(root, parts)
         except FileNotFoundError:  # one on the way was removed since it was made
             continue
-        with contextlib.suppress(OSError):  # some file systems lock no folders: then _remove fails
-            fcntl.flock(folder, fcntl.LOCK_SH)
+        # Where it cannot be locked, or another program has locked it, _remove fails as well.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if os.fstat(folder).st_nlink:
             return folder
         os.close(folder)
