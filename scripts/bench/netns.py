@@ -14,6 +14,7 @@ MEGABIT = 1_000_000
 # The addresses that RFC 2544 sets aside for benchmarks; a cable has a /30 of them. They are
 # seen inside of the namespaces only.
 NETWORK = "198.18"
+NETWORK_6 = "fd00:198:18"  # likewise seen inside only
 
 # What tbf may send at once: a segment that is still to be cut (64 KiB), or what its rate
 # brings in this time.
@@ -49,6 +50,34 @@ def star(count: int) -> Iterator[list[Holder]]:
             place = Place(f"{NETWORK}.{number}.1", _inside(name), _inside(getter))
             holders.append(Holder(name, place))
         yield holders
+
+
+@contextmanager
+def lan(count: int) -> Iterator[list[Holder]]:
+    """So many hosts on one switch, with addresses of both families; gone at the end.
+
+    The commands of a host's ``place`` both run on it.
+    """
+    switch = f"bench-{os.getpid()}-switch"
+    with ExitStack() as stack:
+        stack.enter_context(_namespace(switch))
+        _run("ip", "-n", switch, "link", "add", "name", "switch", "type", "bridge")
+        _run("ip", "-n", switch, "link", "set", "switch", "up")
+        hosts = []
+        for number in range(1, count + 1):
+            name = f"bench-{os.getpid()}-{number}"
+            stack.enter_context(_namespace(name))
+            port = f"port{number}"
+            peer = ["type", "veth", "peer", "name", port, "netns", switch]
+            _run("ip", "link", "add", "name", "eth0", "netns", name, *peer)
+            _run("ip", "-n", switch, "link", "set", port, "master", "switch", "up")
+            for address in (f"{NETWORK}.0.{number}/24", f"{NETWORK_6}::{number}/64"):
+                quick = ["nodad"] if ":" in address else []
+                _run("ip", "-n", name, "address", "add", address, "dev", "eth0", *quick)
+            _run("ip", "-n", name, "link", "set", "eth0", "up")
+            inside = _inside(name)
+            hosts.append(Holder(name, Place(f"{NETWORK}.0.{number}", inside, inside)))
+        yield hosts
 
 
 def cap(holder: Holder, rate: float) -> None:
