@@ -113,6 +113,13 @@ def advertised(text: str) -> Address:
     return address
 
 
+def numeric(text: str) -> str:
+    """A numeric address of an interface of ours."""
+    import ipaddress  # noqa: PLC0415 - 4 ms that only --interface needs
+
+    return str(ipaddress.ip_address(text.strip()))
+
+
 def node_name(text: str) -> str:
     """A name for this node, at most 64 bytes."""
     if not text or len(text.encode()) > NODE_NAME_BYTES:
@@ -155,7 +162,8 @@ SETTINGS: dict[str, Setting] = {
     "etcd_user": Setting(str, None),
     "etcd_password": Setting(str, None),  # has no flag: arguments are seen by everybody
     "peers": Setting(remote, (), many=True),
-    "discovery": Setting(one_of("auto", "etcd", "static", "none"), "auto"),
+    "discovery": Setting(one_of("auto", "etcd", "mdns", "static", "none"), "auto"),
+    "interfaces": Setting(numeric, (), many=True),
     "timeout": Setting(at_least("1ms"), None),
     "state": Setting(str, None),
     "connect_timeout": Setting(at_least("1ms"), 3.0),
@@ -190,6 +198,7 @@ class Settings:
     etcd_password: str | None = field(repr=False)
     peers: tuple[Address, ...]
     discovery: str
+    interfaces: tuple[str, ...]
     timeout: float | None
     state: str
     connect_timeout: float
@@ -222,7 +231,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None)
     for name, setting in SETTINGS.items():
         flag, variable = "--" + name.replace("_", "-"), "PIRATE_" + name.upper()
         if flags.get(name) not in (None, []):  # [] is no DIR at all
-            values[name] = _read(setting, flags[name], flag.replace("--peers", "--peer"))
+            values[name] = _read(
+                setting, flags[name], flag.removesuffix("s") if setting.many else flag
+            )
         elif environ.get(variable):
             values[name] = _read(setting, environ[variable], variable)
         elif name in table:
@@ -266,6 +277,11 @@ def _file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str,
             raise UsageError(f"{path}: {error}") from error
         return path, _table(path, text)
     return "", {}
+
+
+def file_in_use(named: str | None, environ: Mapping[str, str]) -> str:
+    """The configuration file that ``load`` reads; empty if there is none."""
+    return _file(named, environ)[0]
 
 
 def _table(path: str, text: str) -> dict[str, Any]:

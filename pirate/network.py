@@ -3,23 +3,24 @@
 import math
 import sys
 import time
-from functools import cached_property
+from collections import deque
 from typing import Self
 
-from pirate import __version__
+from pirate import __version__, discovery
+from pirate.acquaintances import Acquaintances, Home
 from pirate.config import Settings
 from pirate.deadline import Deadline
-from pirate.disk.identity import new_peer_id
+from pirate.disk.identity import new_peer_id, running
 from pirate.disk.state import State
-from pirate.errors import DeniedError, NoNetworkError, UsageError
+from pirate.errors import DeniedError, NoNetworkError
 from pirate.model import Address, Known, Peer, PeerId
 from pirate.net.dial import Dialer
-from pirate.registry.base import Registry
 from pirate.registry.static import StaticRegistry
-from pirate.roster import Roster, announced
+from pirate.registry.union import UnionRegistry
+from pirate.roster import Roster, Snapshot, announced
 from pirate.wire.messages import NEWEST_VERSION, OLDEST_VERSION, Hello
 
-# How long a command waits for the registry.
+# How long a command waits for the registries.
 REGISTRY_SECONDS = 3.0
 
 # A roster as young as this is not asked for again: `get -i` would for every file.
@@ -30,25 +31,6 @@ def new_hello(name: str = "", peer: PeerId | None = None) -> Hello:
     """How this process introduces itself: the versions, no features yet, a young id if none."""
     agent = f"pirate/{__version__} {sys.platform}"
     return Hello(OLDEST_VERSION, NEWEST_VERSION, 0, peer or new_peer_id(), name, agent)
-
-
-def open_registry(settings: Settings) -> Registry:
-    """The registry that the settings ask for: etcd, the named peers, or both as one."""
-    parts: list[Registry] = []
-    if settings.discovery == "etcd" and not settings.etcd:
-        raise UsageError("--discovery etcd needs --etcd HOST:PORT")
-    if settings.etcd and settings.discovery in ("auto", "etcd"):
-        # 100 ms and 27 MB, for those who use it
-        from pirate.registry.etcd import EtcdRegistry  # noqa: PLC0415
-
-        parts.append(EtcdRegistry(settings.etcd, settings.ttl, access=settings.access))
-    if settings.peers and settings.discovery != "none":
-        parts.append(StaticRegistry(settings.peers))
-    if len(parts) > 1:
-        from pirate.registry.union import UnionRegistry  # noqa: PLC0415
-
-        return UnionRegistry(tuple(parts))
-    return parts[0] if parts else StaticRegistry(())
 
 
 class Memory:
@@ -74,7 +56,12 @@ class Memory:
 
 
 class Network:
-    """The other peers, as one command sees them. Close it, or use it as a context manager."""
+    """The other peers, as one command sees them. Close it, or use it as a context manager.
+
+    They are looked for in one place after the other, the quickest first: the serve of this
+    machine, etcd and the named peers, then mDNS and the peers of peers. The next one is opened
+    when ``widen`` is called, or when there is nobody in those before.
+    """
 
     def __init__(self, settings: Settings, only: tuple[Address, ...] = ()) -> None:
         """``only`` these peers, if any are named, and no registry.
@@ -82,47 +69,81 @@ class Network:
         The command's time runs from here on: ``deadline``.
         """
         self.deadline = Deadline.within(settings.timeout)
-        self._settings = settings
-        self._only = only
         self.dialer = Dialer(
             new_hello(), connect=settings.connect_timeout, stall=settings.stall_timeout
         )
+        state = State(settings.state)
+        self._memory = Memory(settings, state)
+        self._registry = UnionRegistry()
+        self._roster = Roster(self._registry, recall=self._memory.recall)
+        self._home: tuple[Address, ...] = ()
+        places = [discovery.named(settings), discovery.around(settings)]
+        if only:
+            places = [[lambda: StaticRegistry(only)]]
+        elif introducers := discovery.introducers(settings):
+            places[1].append(lambda: Acquaintances(self.dialer, introducers))
+        elif discovery.unspecific(settings) and (home := tuple(running(state))):
+            self._home = home
+            places.insert(0, [lambda: Home(self.dialer, home)])
+        self._places = deque(place for place in places if place)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.dialer.close()
-        if "roster" in vars(self):
-            self._memory.keep(self.roster)
-        if "_registry" in vars(self):
-            self._registry.close()
+        self._memory.keep(self._roster)
+        self._registry.close()
 
-    @cached_property
-    def _registry(self) -> Registry:
-        """Opened when somebody has to be found: a target that is there already needs none."""
-        if self._only:
-            return StaticRegistry(self._only)
-        if not self._settings.etcd and not self._settings.peers:
-            raise NoNetworkError("no etcd and no peer is named")
-        return open_registry(self._settings)
+    @property
+    def kind(self) -> str:
+        """The kinds of the registries that were asked, as in "etcd+static"."""
+        return self._registry.kind
 
-    @cached_property
-    def roster(self) -> Roster:
+    @property
+    def snapshot(self) -> Snapshot:
         """Who is out there, as far as ``peers`` has found out."""
-        return Roster(self._registry, recall=self._memory.recall)
+        return self._roster.snapshot
 
-    @cached_property
-    def _memory(self) -> Memory:
-        return Memory(self._settings, State(self._settings.state))
+    @property
+    def age(self) -> float:
+        """Seconds since the registries last gave their whole answer; ``math.inf`` if never."""
+        return self._roster.age
+
+    def widen(self) -> bool:
+        """Look in one more place from now on; False if there is none left."""
+        if not self._places:
+            return False
+        self._registry.add(*(opened() for opened in self._places.popleft()))
+        self._roster.forget()
+        return True
+
+    def everybody(self) -> tuple[Peer, ...]:
+        """All peers that can be found anywhere; NoNetworkError if nothing can be said.
+
+        Where the user named nothing, the serve of this machine knows them all.
+        """
+        if self._home and (peers := self.peers()):
+            return peers
+        while self.widen():
+            pass
+        return self.peers()
 
     def peers(self) -> tuple[Peer, ...]:
-        """Whom to ask, from the registry; NoNetworkError if nothing can be said."""
-        snapshot = self.roster.snapshot
-        if snapshot.stale or self.roster.age > FRESH_SECONDS:
-            snapshot = self.roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
+        """Whom to ask first; NoNetworkError if nothing can be said."""
+        if not self._registry.parts and not self.widen():
+            raise NoNetworkError("no peer is named, and none is looked for")
+        snapshot = self._look()
+        while not snapshot.peers and self.widen():
+            snapshot = self._look()
         if snapshot.problem and not snapshot.peers:
             if isinstance(snapshot.problem, DeniedError):
                 raise snapshot.problem
             raise NoNetworkError(str(snapshot.problem)) from snapshot.problem
         return snapshot.peers
+
+    def _look(self) -> Snapshot:
+        """The roster, refreshed unless it is young."""
+        if self.snapshot.stale or self.age > FRESH_SECONDS:
+            return self._roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
+        return self.snapshot

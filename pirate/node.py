@@ -8,17 +8,20 @@ import socket
 import time
 from dataclasses import replace
 
-from pirate import __version__, record
+from pirate import __version__, discovery, record
+from pirate.acquaintances import Acquaintances
 from pirate.config import Settings
 from pirate.disk.identity import Identity
 from pirate.disk.state import State
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
 from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address, Announcement, Known
+from pirate.net.dial import Dialer
 from pirate.net.interfaces import Whereabouts
 from pirate.net.listening import listening
 from pirate.net.reception import Limits
-from pirate.network import Memory, new_hello, open_registry
+from pirate.network import Memory, new_hello
+from pirate.registry.union import UnionRegistry
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
@@ -50,21 +53,28 @@ class Node:
         self.name = settings.name or _host_name()
         self._started, self._instance = time.time(), secrets.token_hex(16)
         guests = max(FEWEST_GUESTS, _raise_descriptors() - RESERVED_DESCRIPTORS)
-        self._registry = open_registry(settings)
+        places = discovery.named(settings) + discovery.around(settings)
+        state = State(settings.state, level=logging.WARNING)
+        self._memory = Memory(settings, state)
+        self._identity = Identity(state)
+        self.hello = new_hello(self.name, self._identity.peer)
+        self._dialer = Dialer(
+            self.hello, connect=settings.connect_timeout, stall=settings.stall_timeout
+        )
+        acquaintances = Acquaintances(self._dialer, discovery.introducers(settings))
+        self._registry = UnionRegistry(*(opened() for opened in places), acquaintances)
         try:
             listener = listening(settings.listen)
         except BindError:
             self._registry.close()
             raise
         self.listen = Address(*listener.getsockname()[:2])
-        state = State(settings.state, level=logging.WARNING)
-        self._memory = Memory(settings, state)
-        self._identity = Identity(state)
-        self.hello = new_hello(self.name, self._identity.peer)
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
         self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
         limit = settings.limit_up
-        handler = Handler(self.library, Throttle(limit) if limit else None, self.known)
+        handler = Handler(
+            self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard
+        )
         self._server = Server(
             listener,
             self.greeting,
@@ -80,7 +90,7 @@ class Node:
             record.encode(self.announcement())
         except ValueError as error:
             raise UsageError(f"cannot be announced: {error}") from error
-        self.announces = bool(settings.etcd) and settings.discovery in ("auto", "etcd")
+        self.announces = discovery.announces(settings)
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -51,6 +51,7 @@ GOOD = {
     "peers": ("10.0.0.7", (Address("10.0.0.7", 7070),)),
     "discovery": ("etcd", "etcd"),
     "state": ("/var/lib/pirate", "/var/lib/pirate"),
+    "interfaces": ("127.0.0.1", ("127.0.0.1",)),
     "timeout": ("90s", 90.0),
     "connect_timeout": ("500ms", 0.5),
     "stall_timeout": ("1m", 60.0),

@@ -103,7 +103,7 @@ def test_a_registry_that_is_back_makes_it_fresh(roster: Roster, network: MemoryN
 def test_half_an_answer_is_used_and_is_stale(network: MemoryNetwork) -> None:
     network.down = True
     named = Address("127.0.0.9", 7070)
-    roster = Roster(UnionRegistry((MemoryRegistry(network), StaticRegistry((named,)))))
+    roster = Roster(UnionRegistry(MemoryRegistry(network), StaticRegistry((named,))))
     snapshot = roster.refresh(Deadline(SOON))
     assert [str(peer) for peer in snapshot.peers] == ["127.0.0.9:7070"]
     assert snapshot.stale
@@ -191,7 +191,7 @@ def test_a_registry_that_answers_needs_no_memory(network: MemoryNetwork) -> None
 def test_whom_an_earlier_run_knew_joins_half_an_answer(network: MemoryNetwork) -> None:
     network.down = True
     named = announcement(2).addresses[0]
-    union = UnionRegistry((MemoryRegistry(network), StaticRegistry((named,))))
+    union = UnionRegistry(MemoryRegistry(network), StaticRegistry((named,)))
     roster = Roster(union, recall=lambda: BEFORE)
     snapshot = roster.refresh(Deadline(SOON))
     assert {peer.name: peer.via for peer in snapshot.peers} == {

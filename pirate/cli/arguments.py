@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from pirate import __version__
 from pirate.errors import UsageError
 
-COMMANDS = ("serve", "get", "ls", "info", "peers", "hash")
+COMMANDS = ("serve", "get", "ls", "info", "peers", "doctor", "hash")
 
 _EXAMPLES = """\
 examples:
@@ -14,7 +14,7 @@ examples:
   export PIRATE_ETCD=10.0.0.1:2379           instead of --etcd each time
   pirate ls '*.iso'                          what is there to get
   pirate get 3f786850 -d /tmp                get it, by SHA-1 or 8 digits of it
-  pirate ls --peer 10.0.0.7:7070             without etcd: name a peer
+  pirate ls --peer 10.0.0.7:7070             in another network: name a peer
 
 `pirate COMMAND --help` tells more."""
 
@@ -80,6 +80,7 @@ def parser() -> Parser:
     _ls(_add(commands, "ls [PATTERN]", "list the files of the whole network", _LS_EXAMPLES))
     _info(_add(commands, "info REF", "show one file: names, size, holders"))
     _peers(_add(commands, "peers", "show who is out there, and who answers"))
+    _doctor(_add(commands, "doctor", "look for what is wrong with this machine's set-up"))
     _hash(_add(commands, "hash FILE...", "print the SHA-1 of local files, as sha1sum does"))
     return top
 
@@ -112,7 +113,7 @@ def _output(command: Parser) -> None:
 def _network(command: Parser) -> None:
     group = command.add_argument_group("network")
     group.add_argument(
-        "--etcd", metavar="HOST:PORT", action="append", help="find peers here; commas between"
+        "--etcd", metavar="HOST:PORT", action="append", help="find peers here too; commas between"
     )
     group.add_argument("--etcd-ca", metavar="FILE", help="its CA in PEM: speak TLS with it")
     group.add_argument("--etcd-cert", metavar="FILE", help="our certificate for it, in PEM")
@@ -123,7 +124,14 @@ def _network(command: Parser) -> None:
     group.add_argument(
         "--peer", dest="peers", metavar="HOST:PORT", action="append", help="ask this peer too"
     )
-    group.add_argument("--discovery", metavar="HOW", help="auto, etcd, static or none (auto)")
+    group.add_argument("--discovery", metavar="HOW", help="auto, etcd, mdns, static or none (auto)")
+    group.add_argument(
+        "--interface",
+        dest="interfaces",
+        metavar="ADDR",
+        action="append",
+        help="use mDNS on this address of ours only (all)",
+    )
     group.add_argument(
         "--state", metavar="DIR", help="remember peers there (~/.local/state/pirate)"
     )
@@ -203,6 +211,15 @@ def _info(command: Parser) -> None:
 
 
 def _peers(command: Parser) -> None:
+    _network(command)
+    _output(command)
+
+
+def _doctor(command: Parser) -> None:
+    command.add_argument(
+        "--listen", metavar="ADDR:PORT", help="where serve would listen ([::]:7070)"
+    )
+    command.add_argument("--advertise", metavar="ADDR[:PORT]", help="what serve would announce")
     _network(command)
     _output(command)
 

@@ -23,11 +23,16 @@ ASK_AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Getter:
-    """Gets files on the same terms. ``wait``: seconds in which a first holder may appear."""
+    """Gets files on the same terms.
+
+    ``wait``: seconds in which a first holder may appear. ``widen`` is called if nobody of
+    ``peers`` has the file; if it is true there are more of them now.
+    """
 
     peers: Callable[[], Sequence[Peer]]
     terms: Terms
     wait: float = 0.0
+    widen: Callable[[], bool] = lambda: False
 
     def to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
         """Bring ``digest`` to ``target``, verified, unless it is there already."""
@@ -64,6 +69,8 @@ class Getter:
             try:
                 return download.run(self.peers)
             except (NotFoundError, NoNetworkError) as error:
+                if self.widen():
+                    continue
                 if self.wait == 0:
                     raise
                 if self.terms.stop.wait(min(ASK_AGAIN_SECONDS, waiting.left)):

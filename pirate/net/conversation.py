@@ -101,16 +101,17 @@ class Conversation:
             if ended:
                 return Page(answer.revision, answer.files, answer.size, tuple(entries))
 
-    def peers(self, deadline: Deadline) -> Known:
+    def peers(self, deadline: Deadline, own: str = "") -> Known:
         """Whom the peer knows, itself among them; nobody if it does not know the question.
 
-        At most MOST_PEERS; records that are none are left out and counted.
+        At most MOST_PEERS; records that are none are left out and counted. ``own`` is our
+        record, so that it knows us too; empty if we serve nothing.
         """
         found: list[Announcement] = []
         after, wrong, left = PeerId(bytes(PeerId.SIZE)), 0, MOST_PEERS
         try:
             while True:
-                answer, some = self._peers(after, left, deadline)
+                answer, some = self._peers(messages.Roster(after, left, own), deadline)
                 right = list(_announcements(some, after))
                 found += right
                 wrong += len(some) - len(right)
@@ -127,17 +128,17 @@ class Conversation:
         return Known(tuple(found), age, bool(answer.stale), wrong)
 
     def _peers(
-        self, after: PeerId, limit: int, deadline: Deadline
+        self, request: messages.Roster, deadline: Deadline
     ) -> tuple[messages.Peers, tuple[str, ...]]:
         """One answer to ROSTER: its last frame, and the records of all."""
-        self._send(messages.Roster(after, limit))
+        self._send(request)
         records: tuple[str, ...] = ()
         while True:
             answer, ended = self._receive(deadline)
             if not isinstance(answer, messages.Peers):
                 raise ProtocolError("ROSTER is answered by PEERS")
             records += answer.records
-            if len(records) > limit:
+            if len(records) > request.limit:
                 raise ProtocolError("more peers than asked for")
             if ended:
                 return answer, records

@@ -1,15 +1,19 @@
 """Several registries as one, of which any may fail without spoiling the others."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from pirate.deadline import Deadline
 from pirate.errors import ClashError, RegistryError
-from pirate.model import Address, Announcement, Peer, PeerId
+from pirate.model import HEARSAY, Address, Announcement, Peer, PeerId
 from pirate.registry.base import Registry
 from pirate.scope import Scope
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -21,15 +25,24 @@ class UnionRegistry:
     what it said last, and ``problem`` tells why until all parts have answered again.
     """
 
-    def __init__(self, parts: tuple[Registry, ...]) -> None:
+    def __init__(self, *parts: Registry) -> None:
         self.problem: RegistryError | None = None
-        self._parts = parts
-        self._known: tuple[tuple[Peer, ...], ...] = ((),) * len(parts)
+        self._known: dict[Registry, tuple[Peer, ...]] = {}
+        self.add(*parts)
 
     @property
     def kind(self) -> str:
-        """The kinds of the parts, as in "etcd+static"."""
-        return "+".join(part.kind for part in self._parts)
+        """The kinds of the parts, as in "etcd+static"; hearsay is none that could be lost."""
+        return "+".join(part.kind for part in self.parts if part.kind != HEARSAY)
+
+    @property
+    def parts(self) -> tuple[Registry, ...]:
+        """The registries that it is made of."""
+        return tuple(self._known)
+
+    def add(self, *parts: Registry) -> None:
+        """Ask these as well from now on."""
+        self._known |= dict.fromkeys(parts, ())
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         """Announce to every part; RegistryError if any failed, since it has to be tried again."""
@@ -43,42 +56,92 @@ class UnionRegistry:
         """The peers of all parts; RegistryError only if every part failed."""
         answers = self._ask(lambda part: part.peers(deadline))
         self.problem = _sum(answers)
-        if self.problem and all(isinstance(answer, RegistryError) for answer in answers):
+        if self.problem and all(isinstance(answer, RegistryError) for answer in answers.values()):
             raise self.problem
-        self._known = tuple(
-            known if isinstance(answer, RegistryError) else answer
-            for known, answer in zip(self._known, answers, strict=True)
-        )
-        return merge(self._known)
+        for part, answer in answers.items():
+            if not isinstance(answer, RegistryError):
+                self._known[part] = answer
+        return merge(tuple(self._known.values()))
 
     def watch(self, changed: Callable[[], None]) -> None:
         """See ``Registry``."""
-        for part in self._parts:
+        for part in self.parts:
             part.watch(changed)
 
     def close(self) -> None:
         """See ``Registry``."""
-        for part in self._parts:
+        for part in self.parts:
             part.close()
 
     def _ask_whole(self, question: Callable[[Registry], None]) -> None:
         if problem := _sum(self._ask(question)):
             raise problem
 
-    def _ask(self, question: Callable[[Registry], T]) -> list[T | RegistryError]:
+    def _ask(self, question: Callable[[Registry], T]) -> dict[Registry, T | RegistryError]:
         """What each part answers, or how it failed; all are asked at the same time."""
-        answers: dict[int, T | RegistryError] = {}
+        answers: dict[Registry, T | RegistryError] = {}
 
-        def ask(index: int, part: Registry) -> None:
+        def ask(part: Registry) -> None:
             try:
-                answers[index] = question(part)
+                answers[part] = question(part)
             except RegistryError as error:
-                answers[index] = error
+                answers[part] = error
 
         with Scope() as scope:
-            for index, part in enumerate(self._parts):
-                scope.spawn(f"registry {part.kind}", partial(ask, index, part))
-        return [answers[index] for index in range(len(self._parts))]
+            for part in self.parts[1:]:
+                scope.spawn(f"registry {part.kind}", partial(ask, part))
+            for part in self.parts[:1]:  # most are alone, and need no thread
+                ask(part)
+        return {part: answers[part] for part in self.parts}
+
+
+class Spare:
+    """A registry beside a better one: it never fails, and is not missed where it does not work."""
+
+    problem = None
+
+    def __init__(self, registry: Registry) -> None:
+        self.kind = registry.kind
+        self._registry = registry
+        self._peers: tuple[Peer, ...] = ()
+        self._well = True
+
+    def announce(self, announcement: Announcement, deadline: Deadline) -> None:
+        """See ``Registry``; raises nothing but a ClashError."""
+        with self._spared():
+            self._registry.announce(announcement, deadline)
+
+    def withdraw(self, deadline: Deadline) -> None:
+        """See ``Registry``."""
+        with self._spared():
+            self._registry.withdraw(deadline)
+
+    def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
+        """See ``Registry``; those of the last time, if it fails."""
+        with self._spared():
+            self._peers = self._registry.peers(deadline)
+        return self._peers
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """See ``Registry``."""
+        self._registry.watch(changed)
+
+    def close(self) -> None:
+        """See ``Registry``."""
+        self._registry.close()
+
+    @contextmanager
+    def _spared(self) -> Iterator[None]:
+        try:
+            yield
+        except ClashError:
+            raise
+        except RegistryError as error:
+            if self._well:
+                log.info("going on without %s: %s", self.kind, error)
+            self._well = False
+        else:
+            self._well = True
 
 
 def merge(lists: tuple[tuple[Peer, ...], ...]) -> tuple[Peer, ...]:
@@ -99,9 +162,9 @@ def merge(lists: tuple[tuple[Peer, ...], ...]) -> tuple[Peer, ...]:
     return tuple(found.values())
 
 
-def _sum(answers: list[T | RegistryError]) -> RegistryError | None:
+def _sum(answers: Mapping[Registry, T | RegistryError]) -> RegistryError | None:
     """The failures among ``answers`` as one; a clash is told apart, as something is to be done."""
-    errors = [answer for answer in answers if isinstance(answer, RegistryError)]
+    errors = [answer for answer in answers.values() if isinstance(answer, RegistryError)]
     for error in errors:
         if len(errors) == 1 or isinstance(error, ClashError):
             return error

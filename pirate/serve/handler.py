@@ -38,15 +38,25 @@ class Handler:
         library: Library,
         throttle: Throttle | None = None,
         known: Callable[[], Known] = Known,
+        heard: Callable[[Announcement, str], None] = lambda _, __: None,
     ) -> None:
-        """``throttle`` is for the bytes of all files together; ``known`` tells whom we know."""
+        """``throttle`` is for the bytes of all files together; ``known`` tells whom we know.
+
+        ``heard`` is called with what a guest announces of itself, and the host it comes from.
+        """
         self._library = library
         self._known = known
+        self._heard = heard
         self._throttle = throttle
         self._turns = threading.Semaphore(int(throttle.rate / LEAST_SHARE)) if throttle else None
 
-    def answer(self, channel: Channel, number: int, request: messages.Request) -> None:
-        """Send the whole answer to request ``number``. PeerError: the connection has to end."""
+    def answer(
+        self, channel: Channel, number: int, request: messages.Request, host: str = ""
+    ) -> None:
+        """Send the whole answer to request ``number`` of a guest from ``host``.
+
+        PeerError: the connection has to end.
+        """
         try:
             match request:
                 case messages.List():
@@ -61,7 +71,7 @@ class Handler:
                 case messages.Chain():
                     self._chain(channel, number, request)
                 case messages.Roster():
-                    self._roster(channel, number, request)
+                    self._roster(channel, number, request, host)
                 case _:
                     assert_never(request)
         except PirateError as error:
@@ -97,7 +107,9 @@ class Handler:
                 return
             first = stop
 
-    def _roster(self, channel: Channel, number: int, request: messages.Roster) -> None:
+    def _roster(self, channel: Channel, number: int, request: messages.Roster, host: str) -> None:
+        if request.record:
+            self._heard(record.decode(request.record.encode()), host)
         known = self._known()
         count, age = len(known.announcements), int(min(known.age, UNKNOWN_AGE))
         first = bisect_right(known.announcements, request.after, key=lambda one: one.id)

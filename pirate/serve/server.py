@@ -39,7 +39,7 @@ class Server:
     ) -> None:
         """``greet`` makes our HELLO for the guest at an address.
 
-        ``answer(channel, number, request)`` sends one answer; ``drain`` is in seconds.
+        ``answer(channel, number, request, host)`` sends one answer; ``drain`` is in seconds.
         """
         self._answer = answer
         self._drain = drain
@@ -93,7 +93,7 @@ class Server:
         asked: tuple[int, Request] | None = (number, request)
         try:
             while asked and not self._ending:
-                self._answer(guest.channel, *asked)
+                self._answer(guest.channel, *asked, guest.address.host)
                 stays = isinstance(asked[1], Read) and self._tasks.empty()
                 seconds = LINGER_SECONDS if stays else 0.0
                 asked = guest.next_request() if guest.receive(seconds) else None

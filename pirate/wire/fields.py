@@ -196,6 +196,7 @@ entries = Annotated[tuple[Entry, ...], Many(EntryCodec(), 0xFFFF)]
 # The longest record, and as many of those as fit one frame.
 RECORD_LIMIT = 1024
 RECORDS_LIMIT = 63
+record = Annotated[str, Text(RECORD_LIMIT)]
 records = Annotated[tuple[str, ...], Many(Text(RECORD_LIMIT), RECORDS_LIMIT)]
 
 

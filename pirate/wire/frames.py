@@ -54,7 +54,7 @@ LIMITS: dict[int, int] = {
     Kind.DATA: DATA_LIMIT,
     Kind.CHAIN: 64,
     Kind.LINKS: CONTROL_LIMIT,
-    Kind.ROSTER: 64,
+    Kind.ROSTER: 2048,
     Kind.PEERS: CONTROL_LIMIT,
 }
 

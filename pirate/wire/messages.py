@@ -15,6 +15,7 @@ from pirate.wire.fields import (
     entry,
     layout,
     peer_id,
+    record,
     records,
     sha1,
     states,
@@ -178,11 +179,15 @@ class Links(Message):
 
 @dataclass(frozen=True, slots=True)
 class Roster(Message):
-    """Tell me at most ``limit`` peers with ids above ``after``; PEERS answers."""
+    """Tell me at most ``limit`` peers with ids above ``after``; PEERS answers.
+
+    ``record`` is my own, so that you know me too; empty if I serve nothing.
+    """
 
     KIND = Kind.ROSTER
     after: peer_id
     limit: u32
+    record: record
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if (name.startswith("PIRATE_") and name != "PIRATE_STATE") or name in {"NO_COLOR", "TERM"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setenv("PIRATE_DISCOVERY", "static")
     monkeypatch.chdir(tmp_path)
 
 

@@ -88,13 +88,13 @@ def test_a_network_without_an_answer_fits_the_schema(
 ) -> None:
     assert valid(pirate(*words, "--json"), words[0])
     assert valid(pirate(*words, "--json", "--peer", "127.0.0.1:1"), words[0])
-    etcd = ("--etcd", "127.0.0.1:1", "--timeout", "200ms")
+    etcd = ("--discovery", "etcd", "--etcd", "127.0.0.1:1", "--timeout", "200ms")
     assert valid(pirate(*words, "--json", *etcd), words[0])
 
 
 def test_a_registry_that_never_answered_has_no_age(pirate: Pirate, files: Honest) -> None:
     """Infinity is no JSON."""
-    etcd = ("--etcd", "127.0.0.1:1", "--timeout", "1s")
+    etcd = ("--discovery", "etcd", "--etcd", "127.0.0.1:1", "--timeout", "1s")
     done = pirate("peers", *etcd, "--peer", files.address, "--json")
     assert valid(done, "peers")
     assert done.last["registry"] == {"kind": "etcd+static", "ok": False}

@@ -88,7 +88,7 @@ def test_a_long_roster_takes_frames_that_each_fit_and_can_be_read_in_pages(share
     with Honest(share, known=lambda: told) as server, client(server.address) as line:
 
         def ask(after: PeerId, limit: int) -> list[list[str]]:
-            line.send(messages.Roster(after, limit).frame(1))
+            line.send(messages.Roster(after, limit, "").frame(1))
             pages = []
             while True:
                 header, body = line.frame()

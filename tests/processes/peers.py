@@ -37,7 +37,10 @@ class Done(NamedTuple):
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pirate", *map(str, arguments)]
+    """Peers are found only where the test says: others may run on this machine."""
+    words = [sys.executable, "-m", "pirate", *map(str, arguments)]
+    in_etcd = "--etcd" in words and "--discovery" not in words
+    return [*words, "--discovery", "etcd"] if in_etcd else words
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -51,7 +54,8 @@ def environment(**more: str) -> dict[str, str]:
         if not name.startswith("PIRATE_") or name == "PIRATE_STATE"
     }
     ours.setdefault("PIRATE_STATE", f"{os.devnull}/nowhere")
-    return ours | {"PYTHONPATH": str(SOURCE), "XDG_CONFIG_HOME": os.devnull} | more
+    settings = {"XDG_CONFIG_HOME": os.devnull, "PIRATE_DISCOVERY": "static"}
+    return ours | {"PYTHONPATH": str(SOURCE)} | settings | more
 
 
 def pirate(

@@ -108,7 +108,7 @@ class UnionRig(MemoryRig):
     """Memory beside a static list whose one peer is among the announced."""
 
     def handle(self, ttl: float = 15.0) -> Registry:
-        return UnionRegistry((super().handle(ttl), StaticRegistry((NAMED,))))
+        return UnionRegistry(super().handle(ttl), StaticRegistry((NAMED,)))
 
 
 class EtcdRig:

@@ -36,6 +36,7 @@ def _environment(pirate: Path, tmp_path: Path) -> dict[str, str]:
         "HOME": str(tmp_path),
         "PIRATE_CONFIG": os.devnull,
         "PIRATE_STATE": str(tmp_path / "state"),
+        "PIRATE_DISCOVERY": "static",
     }
 
 

@@ -55,7 +55,7 @@ def introduced() -> ServerSession:
         Stat(DIGEST),
         Read(DIGEST, 0, 4),
         Chain(DIGEST, 0, 9),
-        Roster(HELLO.peer, 9),
+        Roster(HELLO.peer, 9, ""),
     ],
 )
 def test_a_request_is_taken(request_: Request) -> None:

@@ -187,7 +187,7 @@ def test_an_entry_that_does_not_end_its_answer_is_refused() -> None:
     [
         (List(0, DIGEST, 9), NOTHING),
         (Chain(DIGEST, 0, 9), NO_STATES),
-        (Roster(HELLO.peer, 9), Peers(0, 0, 0, ())),
+        (Roster(HELLO.peer, 9, ""), Peers(0, 0, 0, ())),
     ],
 )
 def test_an_empty_page_has_to_be_the_last(request_: Request, empty: Message) -> None:

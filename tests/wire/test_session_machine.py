@@ -17,7 +17,7 @@ QUESTIONS = [
     Stat(DIGEST),
     List(0, DIGEST, 5),
     Chain(DIGEST, 0, 5),
-    Roster(PeerId(bytes(16)), 5),
+    Roster(PeerId(bytes(16)), 5, ""),
 ]
 
 

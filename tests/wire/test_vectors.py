@@ -76,7 +76,7 @@ MEANING: dict[Kind, Said] = {
     Kind.DATA: (3, True, b"bc"),
     Kind.CHAIN: (4, True, Chain(LONG, 0, 2)),
     Kind.LINKS: (4, True, Links(LONG_STATES)),
-    Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000)),
+    Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000, "")),
     Kind.PEERS: (7, True, Peers(3, 4, 1, RECORDS)),
 }
 

@@ -173,13 +173,12 @@ def _start(
 ) -> tuple[Digest, Getter, Callable[[], None]]:
     """The digest that is meant, who gets it, and what to call when it is over."""
     stop = Stop()
-    digest = want.ref
+    digest, network = want.ref, getting.network
     if isinstance(digest, Prefix):
-        network = getting.network
-        digest = complete(digest, network.peers(), network.dialer, network.deadline, stop)
+        digest = complete(digest, network.everybody(), network.dialer, network.deadline, stop)
     watcher, close = observer(getting.output, getting.settings.progress, want.text, path)
     terms = getting.terms(watcher, stop)
-    return digest, Getter(getting.network.peers, terms, getting.wait), close
+    return digest, Getter(network.peers, terms, getting.wait, network.widen), close
 
 
 def _to_stdout(want: Want, getting: Getting) -> int:

@@ -21,7 +21,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     ref = parse_ref(arguments.ref)
     stop = Stop()
     with Network(settings) as network:
-        peers = network.peers()
+        peers = network.everybody()
         if not isinstance(ref, Digest):
             ref = complete(ref, peers, network.dialer, network.deadline, stop)
         holders: list[Holder] = []

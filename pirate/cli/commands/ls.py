@@ -37,8 +37,8 @@ class Merged:
 
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """List, merge, filter, print. Fails only if not one peer could be asked."""
-    with Network(settings, only=_only(arguments.on, settings)) as network:
-        peers = _chosen(network.peers(), arguments.on)
+    with Network(settings, only=_only(arguments.on)) as network:
+        peers = _chosen(network.everybody(), arguments.on)
         deadline = network.deadline.at_most(ASK_SECONDS)
         catalogs = Catalogs(network.dialer)
         listings: list[Listing] = []
@@ -50,7 +50,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
                     failed.append((peer, answer))
                 elif arguments.on is None or _is(answer.peer, arguments.on):
                     listings.append(answer)
-        stale = network.roster.snapshot.stale
+        stale = network.snapshot.stale
     for peer, error in failed:
         output.note(f"{peer} is not listed: {error}")
     if failed and len(failed) == len(peers):
@@ -62,9 +62,9 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     return 0
 
 
-def _only(on: str | None, settings: Settings) -> tuple[Address, ...]:
-    """With ``--on HOST:PORT`` alone no registry is needed."""
-    if on is None or ":" not in on or settings.etcd or settings.peers:
+def _only(on: str | None) -> tuple[Address, ...]:
+    """With ``--on HOST:PORT`` no registry is needed."""
+    if on is None or ":" not in on:
         return ()
     try:
         return (remote(on),)

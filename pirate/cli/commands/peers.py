@@ -39,18 +39,19 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
                 hello = conversation.peer
                 return Probed(peer.met(hello.peer, hello.name), hello.agent, page)
 
-        peers = network.peers()
-        snapshot = network.roster.snapshot
+        peers = network.everybody()
+        snapshot = network.snapshot
         deadline = network.deadline.at_most(ASK_SECONDS)
         with closing(survey(peers, probe, deadline, Stop())) as answers:
             found = [_row(peer, answer) for peer, answer in answers]
-        if found and not any(row["reachable"] for row in found) and not settings.etcd:
+        named = all(peer.via == ("static",) for peer in peers)
+        if found and named and not any(row["reachable"] for row in found):
             raise NoNetworkError(f"none of {text.counted(len(found), 'named peer')} answers")
         registry: dict[str, object] = {
-            "kind": network.roster.kind,
+            "kind": network.kind,
             "ok": snapshot.problem is None,
         }
-        if math.isfinite(age := network.roster.age):  # it is not if etcd has never answered
+        if math.isfinite(age := network.age):  # it is not if etcd has never answered
             registry["age_s"] = round(age, 3)
         if snapshot.stale and found:
             when = f" of {text.seconds(age)} ago" if math.isfinite(age) else ""
@@ -65,7 +66,11 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
 def _row(peer: Peer, answer: Probed | PeerError) -> dict[str, Any]:
     """A peer as JSON shows it; what an unreachable one has announced is stale."""
     if isinstance(answer, PeerError):
-        row: dict[str, Any] = {"name": label(peer), "addr": str(peer.addresses[0])}
+        row: dict[str, Any] = {
+            "name": label(peer),
+            "addr": str(peer.addresses[0]),
+            "via": list(peer.via),
+        }
         if announced := peer.announcement:
             row |= {"id": str(announced.id), "version": announced.version}
             row |= {"files": announced.files, "bytes": announced.size}
@@ -76,6 +81,7 @@ def _row(peer: Peer, answer: Probed | PeerError) -> dict[str, Any]:
         "id": str(met.id),
         "name": label(met),
         "addr": str(met.addresses[0]),
+        "via": list(met.via),
         "version": version,
         "files": page.files,
         "bytes": page.size,
@@ -95,11 +101,12 @@ def _table(found: list[dict[str, Any]], output: Output) -> None:
             f"{row['files']:,}" if "files" in row else "?",
             text.size(row["bytes"]) if "bytes" in row else "?",
             row.get("version", "?"),
+            ", ".join(row["via"]),
             "ok" if row["reachable"] else row["code"],
         )
         for row in found
     ]
-    head = ("NAME", "ADDRESS", "FILES", "SIZE", "VERSION", "STATE")
+    head = ("NAME", "ADDRESS", "FILES", "SIZE", "VERSION", "FOUND BY", "STATE")
     print_table(
         head, rows, output.stdout, right=frozenset({2, 3}), rich=output.colored(output.stdout)
     )

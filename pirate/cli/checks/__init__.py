@@ -1,0 +1,1 @@
+"""What may be wrong with a set-up, looked at one by one: `pirate doctor`."""
