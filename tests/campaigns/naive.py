@@ -1,20 +1,27 @@
 """pirate with one precaution taken out: a campaign that lets it pass proves nothing.
 
-usage: naive.py VARIANT ARGUMENTS_OF_PIRATE...
+usage: naive.py VARIANT [PYTHON -m pirate] ARGUMENTS_OF_PIRATE...
 """
 
+# ruff: noqa: E402 - Ctrl-C while modules load ends it without a traceback, as it does the real one
+
+import fcntl
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pirate.chain import Chain, Link
+from pirate.chain import Link
 from pirate.cli.main import run
 from pirate.disk.journal import Journal
 from pirate.disk.partfile import PartFile
+from pirate.fetch.fetcher import Fetcher
 from pirate.fetch.landing import Landing
+from pirate.library import Source
 from pirate.model import Digest
 
 
@@ -32,7 +39,7 @@ def early() -> None:
 def forgetful() -> None:
     """Nothing from before is believed, nor looked at."""
 
-    def recover(_: Landing, __: Chain) -> dict[int, Link]:
+    def recover(*_: object) -> dict[int, Link]:
         return {}
 
     Landing.recover = recover  # type: ignore[method-assign, assignment]
@@ -60,9 +67,43 @@ def unsynced() -> None:
     os.fsync = lambda fd: None  # noqa: ARG005 - its name is fsync's
 
 
-VARIANTS = {each.__name__: each for each in (early, forgetful, hasty, unsynced)}
+def unlocked() -> None:
+    """Nobody heeds who else is at work."""
+    fcntl.flock = lambda *_: None
+
+
+def blind() -> None:
+    """What has been hashed once is served, whatever became of it."""
+    Source.check = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005 - its own
+
+
+def trusting() -> None:
+    """What comes is taken for what was asked for."""
+    receive = Fetcher._receive
+
+    def trust(self: Fetcher, segment: memoryview, index: int) -> bytes:
+        receive(self, segment, index)
+        return self._chain.link(index).after
+
+    Fetcher._receive = trust  # type: ignore[method-assign]
+
+
+def clinging() -> None:
+    """What is in the registry stays there."""
+    from pirate.registry.etcd import EtcdRegistry  # noqa: PLC0415 - the others need no gRPC
+
+    EtcdRegistry.withdraw = lambda *_: None  # type: ignore[method-assign]
+
+
+VARIANTS = {
+    each.__name__: each
+    for each in (early, forgetful, hasty, unsynced, unlocked, blind, trusting, clinging)
+}
 
 
 if __name__ == "__main__":
     VARIANTS[sys.argv[1]]()
-    sys.exit(run(sys.argv[2:]))
+    words = sys.argv[2:]
+    if words[1:3] == ["-m", "pirate"]:
+        del words[:3]
+    sys.exit(run(words))
