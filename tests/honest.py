@@ -49,7 +49,7 @@ def listen(host: str = "127.0.0.1", port: int = 0, backlog: int = 4096) -> socke
     return listener
 
 
-def dialer(*, connect: float = 1.0, stall: float = 2.0) -> Dialer:
+def dialer(*, connect: float = 5.0, stall: float = 5.0) -> Dialer:
     """A dialler that waits for less than the real one."""
     return Dialer(hello("client"), connect=connect, stall=stall)
 

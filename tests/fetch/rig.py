@@ -19,7 +19,7 @@ from pirate.model import Digest, Entry, Peer
 from pirate.scope import Stop
 from pirate.throttle import Throttle
 
-STALL = 0.3
+STALL = 1.0
 
 
 @dataclass

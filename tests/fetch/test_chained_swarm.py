@@ -130,7 +130,7 @@ def test_the_buffers_of_those_who_were_dropped_are_free_though_their_errors_are_
 def test_links_that_a_false_chain_shares_stay_proven(rig: Rig) -> None:
     false = invents_one_state(TRUTH, 15)
     good = honest(TRUTH)
-    good.hesitates = 0.3
+    good.hesitates = 1.0
     with faked(false, good) as peers:
         _, received = rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH

@@ -49,7 +49,8 @@ def test_a_file_of_any_size_arrives_as_it_is(rig: Rig, honest: Honest, size: int
     verdict, received = rig.get(digest, honest.peer)
     assert verdict is Verdict.WANTED
     assert digest_of(content(rig)) == digest
-    assert (received.size, received.received, received.resumed) == (size, size, 0)
+    assert (received.size, received.resumed) == (size, 0)
+    assert size <= received.received <= 2 * size  # what dawdles comes twice
     assert rig.watcher.done[-1:] == ([size] if size else [])
 
 

@@ -23,7 +23,7 @@ SOON = 10.0
 @contextmanager
 def talking(server: Serving) -> Iterator[Conversation]:
     """An introduced connection that asks nothing more."""
-    client = dialer()
+    client = dialer(stall=20.0)
     try:
         with client.talk(Peer((server.address,)), NEVER, Stop()) as conversation:
             yield conversation
