@@ -416,7 +416,7 @@ def test_after_a_clash_it_announces_us_under_our_new_id_at_once(network: MemoryN
     with Scope() as scope:
         scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
         assert heartbeat.announced.wait(SOON)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 4.5  # the next beat is due after 5 s
         assert network.announcements() == (announcement(2),)
         assert until(lambda: roster.age < 1.0)
         assert roster.peers == ()  # the new one is us, too

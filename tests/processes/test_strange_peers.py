@@ -15,6 +15,8 @@ from honest import digest_of, some_bytes
 from processes.network import fill
 from processes.peers import Serving, command, environment, nobody, one_line, pirate
 
+from pirate.net.conversation import HELLO_SECONDS
+
 CONTENT = some_bytes(100_000)
 SHA1 = str(digest_of(CONTENT))
 
@@ -64,7 +66,7 @@ def test_a_port_that_is_no_peer_gives_one_line_and_exit_code_4(
         done = pirate(*words, "--peer", strange.address, "-q", cwd=place)
     assert (done.code, done.out) == (4, "")
     assert one_line(done, "no_network")
-    assert done.seconds < 3.0
+    assert done.seconds < HELLO_SECONDS
     assert list(place.iterdir()) == []
 
 
@@ -87,7 +89,7 @@ def test_a_silent_port_ends_by_the_deadline(place: Path) -> None:
         done = pirate("peers", "--peer", silent.address, "--timeout", "1s", cwd=place)
     assert done.code == 4
     assert one_line(done, "no_network")
-    assert done.seconds < 2.0
+    assert done.seconds < HELLO_SECONDS
 
 
 def test_a_claim_of_4_gib_costs_a_client_no_memory(place: Path) -> None:
