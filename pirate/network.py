@@ -15,6 +15,7 @@ from pirate.disk.state import State
 from pirate.errors import DeniedError, NoNetworkError
 from pirate.model import Address, Known, Peer, PeerId
 from pirate.net.dial import Dialer
+from pirate.net.ways import Ways
 from pirate.registry.static import StaticRegistry
 from pirate.registry.union import UnionRegistry
 from pirate.roster import Roster, Snapshot, announced
@@ -70,7 +71,10 @@ class Network:
         """
         self.deadline = Deadline.within(settings.timeout)
         self.dialer = Dialer(
-            new_hello(), connect=settings.connect_timeout, stall=settings.stall_timeout
+            new_hello(),
+            connect=settings.connect_timeout,
+            stall=settings.stall_timeout,
+            ways=Ways((*settings.peers, *only), settings.networks),
         )
         state = State(settings.state)
         self._memory = Memory(settings, state)

@@ -20,6 +20,7 @@ from pirate.net.dial import Dialer
 from pirate.net.interfaces import Whereabouts
 from pirate.net.listening import listening
 from pirate.net.reception import Limits
+from pirate.net.ways import Ways
 from pirate.network import Memory, new_hello
 from pirate.registry.union import UnionRegistry
 from pirate.roster import Heartbeat, Roster
@@ -59,7 +60,10 @@ class Node:
         self._identity = Identity(state)
         self.hello = new_hello(self.name, self._identity.peer)
         self._dialer = Dialer(
-            self.hello, connect=settings.connect_timeout, stall=settings.stall_timeout
+            self.hello,
+            connect=settings.connect_timeout,
+            stall=settings.stall_timeout,
+            ways=Ways(settings.peers, settings.networks),
         )
         acquaintances = Acquaintances(self._dialer, discovery.introducers(settings))
         self._registry = UnionRegistry(*(opened() for opened in places), acquaintances)

@@ -12,7 +12,7 @@ from pirate import __version__, catalogs
 from pirate.catalogs import Catalogs, Listing
 from pirate.deadline import Deadline
 from pirate.errors import PeerError, RefusedError, StalledError
-from pirate.model import Address, Announcement, Digest, Entry, Peer, PeerId
+from pirate.model import Address, Announcement, Digest, Entry, Peer
 from pirate.net.dial import Dialer
 from pirate.scope import Scope, Stop
 from pirate.wire import messages
@@ -45,9 +45,9 @@ def _proxy(honest: Honest) -> Iterator[tuple[Peer, Proxy]]:
         yield fake.peer, proxy
 
 
-def announced(peer: Peer, revision: int) -> Peer:
+def announced(peer: Peer, revision: int, name: str = "honest") -> Peer:
     return Peer.announced(
-        Announcement(PeerId(bytes(16)), "honest", peer.addresses, __version__, revision)
+        Announcement(hello(name).peer, name, peer.addresses, __version__, revision)
     )
 
 
@@ -170,10 +170,10 @@ def test_a_catalog_that_changes_while_it_is_paged_is_out_of_date_at_once(
     monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 2)
     pages = listing((7, 4, (1, 2)), (8, 5, (3, 4)), (8, 5, (5,)), (8, 1, (9,)))
     with Fake(pages, name="x") as fake:
-        mixture = cache.of(announced(fake.peer, 7))
+        mixture = cache.of(announced(fake.peer, 7, "x"))
         assert mixture.catalog.revision == 7
         assert [digest[0] for digest in digests(mixture)] == [1, 2, 3, 4, 5]
-        assert [digest[0] for digest in digests(cache.of(announced(fake.peer, 8)))] == [9]
+        assert [digest[0] for digest in digests(cache.of(announced(fake.peer, 8, "x")))] == [9]
 
 
 def test_a_catalog_that_shrinks_while_it_is_paged_ends(

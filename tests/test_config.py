@@ -1,5 +1,6 @@
 """Flag, environment, file, default: in this order, and with errors that say where."""
 
+import ipaddress
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ GOOD = {
     "etcd_user": ("pirate", "pirate"),
     "etcd_password": ("secret", "secret"),
     "peers": ("10.0.0.7", (Address("10.0.0.7", 7070),)),
+    "networks": ("203.0.113.7/24", (ipaddress.ip_network("203.0.113.0/24"),)),
     "discovery": ("etcd", "etcd"),
     "state": ("/var/lib/pirate", "/var/lib/pirate"),
     "interfaces": ("127.0.0.1", ("127.0.0.1",)),

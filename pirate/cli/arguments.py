@@ -124,6 +124,13 @@ def _network(command: Parser) -> None:
     group.add_argument(
         "--peer", dest="peers", metavar="HOST:PORT", action="append", help="ask this peer too"
     )
+    group.add_argument(
+        "--network",
+        dest="networks",
+        metavar="CIDR",
+        action="append",
+        help="dial peers announced there, too",
+    )
     group.add_argument("--discovery", metavar="HOW", help="auto, etcd, mdns, static or none (auto)")
     group.add_argument(
         "--interface",

@@ -30,6 +30,11 @@ class Page(NamedTuple):
     entries: tuple[Entry, ...]
 
 
+def hear(channel: Channel, deadline: Deadline) -> messages.Hello:
+    """The HELLO that a peer speaks first; any PeerError, RefusedError if it takes nobody."""
+    return welcome(*channel.receive(deadline.at_most(HELLO_SECONDS)))
+
+
 class Conversation:
     """The asking side of a connection. Every method may raise any PeerError.
 
@@ -45,11 +50,10 @@ class Conversation:
         self._pace = Pace(LEAST_PROGRESS, channel.stall)
 
     @classmethod
-    def introduce(cls, channel: Channel, hello: messages.Hello, deadline: Deadline) -> Self:
-        """Wait for the peer's HELLO, then send ours: nothing of ours goes to a stranger."""
-        theirs = welcome(*channel.receive(deadline.at_most(HELLO_SECONDS)))
+    def introduce(cls, channel: Channel, theirs: messages.Hello, ours: messages.Hello) -> Self:
+        """Answer the HELLO that ``hear`` has heard: nothing of ours goes to a stranger."""
         agree(theirs)
-        channel.send(hello.frame(0))
+        channel.send(ours.frame(0))
         return cls(channel, theirs)
 
     def stat(self, digest: Digest, deadline: Deadline) -> tuple[Entry, Digest]:

@@ -1,8 +1,5 @@
 """Reach a peer: connect, exchange hellos, and keep idle connections to be used again."""
 
-import contextlib
-import logging
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,13 +7,14 @@ from contextlib import contextmanager
 
 from pirate.deadline import Clock, Deadline
 from pirate.errors import PeerError, RefusedError, UnreachableError
-from pirate.model import Address, Peer
-from pirate.net.channel import Channel
+from pirate.model import Address, Peer, PeerId
 from pirate.net.conversation import Conversation
+from pirate.net.reach import Reach, telling
+from pirate.net.targets import Targets
+from pirate.net.ways import Ways
+from pirate.policy.shun import Verdict
 from pirate.scope import Stop
 from pirate.wire.messages import Hello
-
-log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3.0
 STALL_SECONDS = 10.0
@@ -24,6 +22,14 @@ STALL_SECONDS = 10.0
 # A server closes what was idle for 60 s; we let go well before it does.
 KEEP_SECONDS = 30.0
 KEEP_PER_PEER = 4
+
+# Whose an idle connection is. The id of a peer that the user named is not known before its
+# HELLO, so that its address alone has to do.
+_Key = tuple[tuple[Address, ...], PeerId | None]
+
+
+def _key(peer: Peer) -> _Key:
+    return peer.addresses, peer.announcement.id if peer.announcement else None
 
 
 class Dialer:
@@ -35,16 +41,21 @@ class Dialer:
         *,
         connect: float = CONNECT_SECONDS,
         stall: float = STALL_SECONDS,
+        ways: Ways | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``hello`` is how we introduce ourselves; ``connect`` and ``stall`` are in seconds."""
+        """``hello`` is how we introduce ourselves; ``connect`` and ``stall`` are in seconds.
+
+        ``ways`` knows which addresses are ours to dial.
+        """
         self._hello = hello
         self._connect = connect
         self._stall = stall
         self._clock = clock
+        self._ways = ways or Ways()
+        self._targets = Targets(clock)
         self._lock = threading.Lock()  # guards _idle
-        # By addresses: a peer's id is not known before its HELLO, and no proof after it.
-        self._idle: dict[tuple[Address, ...], list[tuple[float, Conversation]]] = {}
+        self._idle: dict[_Key, list[tuple[float, Conversation]]] = {}
 
     @contextmanager
     def talk(self, peer: Peer, deadline: Deadline, stop: Stop) -> Iterator[Conversation]:
@@ -70,6 +81,7 @@ class Dialer:
 
     def close(self) -> None:
         """Close every idle connection."""
+        self._targets.close()
         with self._lock:
             idle, self._idle = self._idle, {}
         for _, conversation in (kept for several in idle.values() for kept in several):
@@ -78,7 +90,7 @@ class Dialer:
     def _kept(self, peer: Peer) -> Conversation | None:
         while True:
             with self._lock:
-                several = self._idle.get(peer.addresses)
+                several = self._idle.get(_key(peer))
                 if not several:
                     return None
                 since, conversation = several.pop()
@@ -88,66 +100,33 @@ class Dialer:
 
     def _keep(self, peer: Peer, conversation: Conversation) -> None:
         with self._lock:
-            several = self._idle.setdefault(peer.addresses, [])
+            several = self._idle.setdefault(_key(peer), [])
             if len(several) < KEEP_PER_PEER:
                 several.append((self._clock(), conversation))
                 return
         conversation.channel.close()
 
     def _open(self, peer: Peer, deadline: Deadline, stop: Stop) -> Conversation:
-        problem: PeerError = UnreachableError("no address")
-        for address in peer.addresses:
+        """Dial where the peer is said to be, as far as that is ours to dial."""
+        if peer.id == self._hello.peer:
+            raise UnreachableError("is ourselves")
+        ways = self._ways.of(peer)
+        problem: PeerError = UnreachableError("has no address that is ours to dial")
+        while ways and not isinstance(problem, RefusedError):
+            now, ways, never = self._targets.claim(ways, deadline, stop)
+            problem = telling(problem, UnreachableError("does not answer in time"))
+            for way, verdict in never:
+                problem = telling(problem, UnreachableError(verdict.value))
+                if verdict is not Verdict.DEAD:
+                    self._ways.tell(peer, way.target, f"it {verdict.value}")
+            if not now:
+                break
+            reach = Reach(self._hello, (self._connect, self._stall), deadline, stop)
             try:
-                return self._introduced(address, deadline, stop)
+                return reach.peer(now, self._targets)
             except PeerError as error:
-                log.debug("%s at %s: %s", peer, address, error)
-                problem = error
+                problem = telling(problem, error)
+            finally:
+                for way, what in reach.wrong:
+                    self._ways.tell(peer, way.target, what)
         raise problem
-
-    def _introduced(self, address: Address, deadline: Deadline, stop: Stop) -> Conversation:
-        channel = Channel(self._connected(address, deadline, stop), stall=self._stall)
-        try:
-            with stop.waking(channel.abort):
-                return Conversation.introduce(channel, self._hello, deadline)
-        except BaseException:
-            channel.close()
-            raise
-
-    def _connected(self, address: Address, deadline: Deadline, stop: Stop) -> socket.socket:
-        """Try what the address resolves to, in order. Raises UnreachableError."""
-        try:
-            found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: not even the form of a name
-            raise UnreachableError(f"{address.host!r} is not a known host") from error
-        problem: OSError | None = None
-        for family, _, _, _, where in found:
-            try:
-                return _connect(family, where, deadline.at_most(self._connect), stop)
-            except OSError as error:
-                problem = error
-        raise UnreachableError(_reason(problem)) from problem
-
-
-def _connect(
-    family: socket.AddressFamily, where: tuple[object, ...], deadline: Deadline, stop: Stop
-) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-
-    def wake() -> None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    try:
-        sock.settimeout(max(0.001, deadline.left))
-        with stop.waking(wake):
-            sock.connect(where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _reason(error: OSError | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "does not answer"
-    return (error.strerror or str(error)).lower() if error else "has no address"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pirate.deadline import Clock
 from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address
+from pirate.policy.near import Network, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,16 @@ class Interfaces:
         if known is None or now - known[0] >= FRESH_SECONDS:
             known = self._known = (now, self._look())
         return known[1]
+
+
+def surroundings(interfaces: Iterable[Interface], allowed: Iterable[Network]) -> Surroundings:
+    """What is around us: the networks of our interfaces, and those that the user allows."""
+    interfaces = tuple(interfaces)
+    return Surroundings.of(
+        (interface.ip for interface in interfaces if not interface.is_bridge),
+        (interface.ip for interface in interfaces if interface.is_bridge),
+        allowed,
+    )
 
 
 class Whereabouts:

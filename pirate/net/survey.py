@@ -4,12 +4,13 @@ import contextlib
 import math
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from pirate.deadline import Deadline
 from pirate.errors import PeerError, StalledError
-from pirate.model import Peer
+from pirate.model import Address, Peer
 from pirate.scope import Scope, Stop
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def survey(
     """
     waiting: queue.SimpleQueue[Peer] = queue.SimpleQueue()
     answers: _Answers[T] = queue.SimpleQueue()
-    for peer in peers:
+    for peer in _in_rounds(peers):
         waiting.put(peer)
     unheard = dict.fromkeys(peers)
     with Scope(stop) as scope, scope.stop.waking(lambda: answers.put(None)):
@@ -50,6 +51,22 @@ def survey(
             return
     for peer in unheard:
         yield peer, StalledError("does not answer in time")
+
+
+def _in_rounds(peers: Sequence[Peer]) -> list[Peer]:
+    """Each address, and each host, once before any comes again.
+
+    A thousand records that name one do not hide the others, nor keep everybody waiting for it.
+    """
+    addresses: Counter[Address] = Counter()
+    hosts: Counter[str] = Counter()
+    rounds = []
+    for peer in peers:
+        address = peer.addresses[0] if peer.addresses else Address("", 0)
+        rounds.append((addresses[address], hosts[address.host], peer))
+        addresses[address] += 1
+        hosts[address.host] += 1
+    return [peer for *_, peer in sorted(rounds, key=lambda each: each[:2])]
 
 
 def _next(answers: _Answers[T], deadline: Deadline) -> tuple[Peer, T | PeerError] | None:

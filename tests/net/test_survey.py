@@ -7,7 +7,7 @@ from honest import QUICK, SOON
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, StalledError
 from pirate.model import Address, Peer
-from pirate.net.survey import AT_ONCE, survey
+from pirate.net.survey import AT_ONCE, _in_rounds, survey
 from pirate.scope import Stop
 
 PEERS = [Peer((Address("127.0.0.1", number),)) for number in range(1, 101)]
@@ -121,3 +121,19 @@ def test_a_defect_is_not_taken_for_silence() -> None:
 
     with pytest.raises(ExceptionGroup):
         list(survey(PEERS[:2], ask, Deadline(SOON), Stop()))
+
+
+def test_many_records_of_one_host_or_address_do_not_hide_the_others() -> None:
+    def peer(host: str, port: int) -> Peer:
+        return Peer((Address(host, port),))
+
+    one_address = [peer("10.0.0.1", 80) for _ in range(3)]
+    one_host = [peer("10.0.0.2", port) for port in range(3)]
+    others = [peer("10.0.0.3", 1), peer("10.0.0.4", 1)]
+    assert _in_rounds([*one_address, *one_host, *others]) == [
+        one_address[0],
+        one_host[0],
+        *others,
+        *one_host[1:],
+        *one_address[1:],
+    ]
