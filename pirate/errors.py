@@ -26,6 +26,10 @@ class UsageError(PirateError):
     exit_code = 2
 
 
+class OutsideError(UsageError):
+    """Choose a range that begins before the end of the file."""
+
+
 class NotFoundError(PirateError):
     """Check the digest with `pirate ls`, or let --wait DURATION wait for a holder."""
 

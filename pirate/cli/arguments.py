@@ -31,9 +31,11 @@ examples:
   pirate get 3f786850b387550fdab836ed7e6dc881de23001b
   pirate get -q 3f786850 -o - | tar x                    while it comes
   pirate ls --sums 'src/*' | pirate get -i - -d copy     a whole folder
+  pirate get 3f786850 -o head --range 0-1023             its first KiB
 
 What has arrived when it is broken off is kept, and the same command goes on
-from there."""
+from there. A range is proven under a chain of hashes that its holders vouch
+for; only the whole file is proven by its SHA-1."""
 
 _LS_EXAMPLES = """\
 examples:
@@ -193,6 +195,9 @@ def _get(command: Parser) -> None:
         "-s", dest="holders", metavar="N", default="8", help="holders to ask at once (8)"
     )
     command.add_argument("--limit-down", metavar="RATE", help="a second, as in 500K 10M 1G (none)")
+    command.add_argument(
+        "--range", metavar="A-B", help="bytes A to B of it, A- or the last -N; needs -o"
+    )
     command.add_argument("--wait", metavar="TIME", help="for a holder to appear")
     command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none (auto)")
     _network(command)

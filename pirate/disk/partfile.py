@@ -24,10 +24,18 @@ WRITE_BYTES = 256 * 1024
 # little to do (0.12 s a GiB less here).
 EARLY_BYTES = 32 * 1024 * 1024
 
+# A range, until it is whole and has its name.
+CUT_SUFFIX = f".range{PART_SUFFIX}"
+
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# What ``st_blocks`` counts, whatever the file system's own blocks are.
+_BLOCK = 512
 
 # A name that keeps changing under us is somebody's attack, not another pirate.
 _LOCK_TRIES = 8
+
+_SUFFIXES = (PART_SUFFIX, JOURNAL_SUFFIX, CUT_SUFFIX)
 
 # What a file system without hard links answers to ``link``.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -41,11 +49,14 @@ class PartFile:
     LocalIOError.
     """
 
-    def __init__(self, folder: int, digest: Digest) -> None:
-        """``folder`` is an open descriptor, which stays the caller's. Raises BusyError."""
+    def __init__(self, folder: int, digest: Digest, *, cut: bool = False) -> None:
+        """``folder`` is an open descriptor, which stays the caller's. Raises BusyError.
+
+        With ``cut`` it is another file, for what is cut out of the part file.
+        """
         self._folder = folder
         self._digest = digest
-        self._name = f".{digest}{PART_SUFFIX}"
+        self._name = f".{digest}{CUT_SUFFIX if cut else PART_SUFFIX}"
         with translated(f"cannot write {self._name}"):
             self._file = self._lock()
         self._late = 0  # bytes that the disk has not been told to begin with
@@ -68,11 +79,12 @@ class PartFile:
             status = os.fstatvfs(self._file)
         return status.f_bavail * status.f_frsize
 
-    def pieces(self, offset: int = 0) -> Iterator[memoryview]:
+    def pieces(self, offset: int = 0, stop: int | None = None) -> Iterator[memoryview]:
         """What is there from ``offset`` on, in order; each view is valid until the next."""
-        buffer = memoryview(bytearray(READ_BYTES))
+        stop = self.size if stop is None else stop
+        buffer = memoryview(bytearray(min(READ_BYTES, max(0, stop - offset))))
         with translated("cannot read the part file"):
-            while count := os.preadv(self._file, [buffer], offset):
+            while count := os.preadv(self._file, [buffer[: max(0, stop - offset)]], offset):
                 offset += count
                 yield buffer[:count]
 
@@ -100,15 +112,23 @@ class PartFile:
         """Bytes that are there, holes included."""
         return os.fstat(self._file).st_size
 
+    @property
+    def allocated(self) -> int:
+        """Bytes that it takes on the disk."""
+        return os.fstat(self._file).st_blocks * _BLOCK
+
     def journal(self) -> Journal:
         """The journal of this part file; this one's lock protects it too."""
         return Journal(self._folder, self._digest, os.fstat(self._file).st_ino)
 
-    def reserve(self, size: int) -> None:
-        """Make it ``size`` bytes long, and sure of its space: a disk too full says so now."""
-        with translated(f"no space for {size} bytes"):
-            if size and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._file, 0, size)
+    def reserve(self, size: int, start: int, stop: int) -> None:
+        """Make it ``size`` bytes long, and sure of space from ``start`` to ``stop``.
+
+        A disk too full for them says so now. Elsewhere it has holes, which take no space.
+        """
+        with translated(f"no space for {stop - start} bytes"):
+            if start < stop and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file, start, stop - start)
             os.ftruncate(self._file, size)
 
     def truncate(self, size: int) -> None:
@@ -198,9 +218,10 @@ def sweep(folder: int, digest: Digest) -> None:
     Another process that is at one keeps it. What cannot be removed stays: the file is there.
     """
     with contextlib.suppress(BusyError, LocalIOError):
-        if any(exists(folder, f".{digest}{suffix}") for suffix in (PART_SUFFIX, JOURNAL_SUFFIX)):
-            with PartFile(folder, digest) as part:
+        if any(exists(folder, f".{digest}{suffix}") for suffix in _SUFFIXES):
+            with PartFile(folder, digest) as part, PartFile(folder, digest, cut=True) as cut:
                 part.discard()
+                cut.truncate(0)
 
 
 def exists(folder: int, name: str) -> bool:

@@ -10,13 +10,14 @@ import threading
 import time
 from typing import NamedTuple, cast
 
-from pirate.chain import Chain, Link, length, segment_size
+from pirate.chain import Chain, Link, segment_size
 from pirate.errors import LiedError, LocalIOError, PeerError, StoppedError
 from pirate.fetch.landing import Landing
 from pirate.fetch.terms import Observer, Received
 from pirate.model import Entry, Peer
 from pirate.policy.connections import Merit, places
 from pirate.policy.plan import Plan
+from pirate.policy.tally import Tally
 from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,13 @@ class Board:
     """Safe to use from any thread."""
 
     def __init__(
-        self, entry: Entry, landing: Landing, observer: Observer, report: Received, *, over: Stop
+        self,
+        entry: Entry,
+        landing: Landing,
+        observer: Observer,
+        report: Received,
+        *,
+        over: Stop,
     ) -> None:
         """``entry`` is the first holder's, for the observer to show; ``over`` is set at the end."""
         self._entry = entry
@@ -69,9 +76,7 @@ class Board:
         self._hear_until = time.monotonic() + HEAR_SECONDS
         self._tried: set[Peer] = set()
         self._liars: set[Peer] = set()
-        self._size = 0  # of the file that the segments which are here were cut from
-        self._here: set[int] = set()
-        self._bytes = 0  # in them
+        self._tally = Tally(landing.asked)
         self._failure: LocalIOError | None = None
         self._closed = False
         self.problem: PeerError | None = None
@@ -86,7 +91,7 @@ class Board:
     def proven(self) -> int:
         """How many bytes are here and proven."""
         with self._lock:
-            return self._bytes
+            return self._tally.done
 
     @property
     def tried(self) -> frozenset[Peer]:
@@ -195,7 +200,10 @@ class Board:
         with self._writing:
             with self._lock:
                 plan = self._plan
-                if not plan or self._failure or not plan.wanted(index, chain):
+                if not plan or self._failure:
+                    return False
+                if not plan.wanted(index, chain):
+                    plan.waste(who, index)
                     return False
             try:
                 self._landing.put(chain, index, data)
@@ -204,13 +212,13 @@ class Board:
                 return False
             with self._changed:
                 plan.prove(who, index, time.monotonic())
-                self._note(chain, index)
-                self._observer.progress(self._bytes, chain.size)
+                self._tally.note(chain.size, index)
+                self._observer.progress(self._tally.done, self._tally.total)
                 if plan.done:
                     self._over.set()
                 if plan.done or index == chain.count - 1:  # the first test: it sets others free
                     self._changed.notify_all()
-                return self._merit.prove(who.peer, chain.count - len(self._here))
+                return self._merit.prove(who.peer, self._tally.left)
 
     def leave(self, who: Who, error: PeerError | None) -> None:
         """A fetcher has ended; ``error`` says why its peer is asked for nothing more."""
@@ -221,6 +229,8 @@ class Board:
             self._joining.discard(who)
             if self._plan:
                 self._plan.leave(who)
+                if self._plan.done:  # it was the last to contest what is here
+                    self._over.set()
             if error and not self._ended(who):
                 log.info("%s dropped: %s", who.peer, error)
                 self.problem = error
@@ -274,22 +284,10 @@ class Board:
         except StoppedError:
             return
         with self._lock:
-            self._size = next((link.size for link in proven.values()), chain.size)
-            self._here = set(proven)
-            self._bytes = sum(length(self._size, index) for index in proven)
-            self._report.resumed = self._bytes
-            self._plan = Plan(proven)
-            self._observer.started(self._entry, self._bytes)
-
-    def _note(self, chain: Chain, index: int) -> None:
-        """A segment is here, perhaps in the place of what another chain has proven."""
-        if chain.size != self._size:
-            self._size = chain.size
-            self._here = set()
-            self._bytes = 0
-        if index not in self._here:
-            self._here.add(index)
-            self._bytes += chain.length(index)
+            self._tally.note(next((link.size for link in proven.values()), chain.size), *proven)
+            self._report.resumed = self._tally.done
+            self._plan = Plan(proven, self._landing.asked.segments)
+            self._observer.started(self._entry, self._tally.done)
 
     def _fail(self, error: LocalIOError) -> None:
         with self._changed:

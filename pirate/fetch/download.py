@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import NoReturn
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.chain import NO_CHAIN, Chain, Link
 from pirate.deadline import Deadline
 from pirate.disk import sha1
@@ -38,7 +39,7 @@ UNCHAINED_SECONDS = 0.5
 
 
 class Download:
-    """Fetches one file into a part file, from several holders at once, none of them trusted."""
+    """Fetches a file, or a range, into a part file, from several holders, none of them trusted."""
 
     def __init__(
         self,
@@ -46,8 +47,10 @@ class Download:
         part: PartFile,
         terms: Terms,
         found: Callable[[Entry], None],
+        asked: ByteRange = WHOLE,
     ) -> None:
         """``found`` sees the first holder's entry before anything is fetched, and may raise."""
+        self._asked = asked
         self.report = Received()
         self._digest = digest
         self._part = part
@@ -62,7 +65,7 @@ class Download:
         self._unchained = False  # whether a holder without a chain was found in this round
 
     def run(self, peers: Callable[[], Sequence[Peer]]) -> None:
-        """Fetch and verify; the part file is whole then.
+        """Fetch and verify; the part file is whole then, or has at least what was asked for.
 
         ``peers`` gives whom to ask, anew for every round. Raises NotFound-, NoNetwork-,
         TransferFailed-, Integrity-, TimedOut- or LocalIOError, or what ``found`` raised;
@@ -70,15 +73,18 @@ class Download:
         """
         began = time.monotonic()
         with self._part.journal() as journal:
-            self._landing = landing = Landing(self._part, journal)
-            if not self._run_chained(peers, landing):
+            self._landing = landing = Landing(self._part, journal, self._asked)
+            if self._run_chained(peers, landing):
+                self.report.by_digest = self._asked == WHOLE or landing.closed(self._digest)
+            else:
                 landing.give_up()
                 shown = bool(self._chains)
                 sequential = SequentialDownload(
                     self._digest, self._part, self._terms, self.report, shown=shown
                 )
                 sequential.run(partial(self._not_convicted, peers))
-            journal.remove()
+            if self._asked == WHOLE:
+                journal.remove()
             self.report.size = self._part.size
         self.report.elapsed = time.monotonic() - began
 
@@ -92,6 +98,16 @@ class Download:
     def disproved(self, index: int, link: Link) -> bool:
         """Whether what a segment was taken for turned out to be made up. From any thread."""
         return self._board is not None and self._board.disproved(index, link)
+
+    @property
+    def size(self) -> int | None:
+        """The size of the whole file, once it is proven. From any thread."""
+        return self._landing.size if self._landing else None
+
+    @property
+    def found_more(self) -> bool:
+        """Whether an earlier run has left more of the file than what is asked for now."""
+        return self._landing is not None and self._landing.more
 
     def _run_chained(self, peers: Callable[[], Sequence[Peer]], landing: Landing) -> bool:
         """Fetch by chains; False if only holders without one are left, or none can be checked."""
@@ -170,7 +186,11 @@ class Download:
         """Start a fetcher at a holder, unless there are enough."""
         if self._board is None:
             self._board = Board(
-                holder.entry, landing, self._terms.observer, self.report, over=self._over
+                holder.entry,
+                landing,
+                self._terms.observer,
+                self.report,
+                over=self._over,
             )
         if self._board.others(holder.peer) < self._terms.holders:
             self._spawn(Who(holder.peer, 0), holder, self._board, scope)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from pirate.chain import INITIAL, Link, length, segments, start
+from pirate.byterange import WHOLE, ByteRange
+from pirate.chain import Link, length, segments, start
 from pirate.deadline import Deadline
 from pirate.disk.partfile import PartFile
 from pirate.disk.sha1 import Sha1
@@ -62,22 +63,33 @@ class Sink:
 
 
 class Follower:
-    """Writes a file to a sink as it comes: one thread downloads, another one writes.
+    """Writes a file, or a range, to a sink as it comes: one thread downloads, another one writes.
 
-    What was written is a prefix that led SHA-1 from its fixed start to ``_state``, link by
-    link. Nothing says that it is the digest's before the chain is closed: that is what ``run``
-    makes sure of at the end, and what only its return tells.
+    What was written lies in segments that led SHA-1 from ``_before`` to ``_state``, link by
+    link. Nothing says that it is the digest's before the chain is closed, or, of a range, that
+    it is what the holders vouch for before the download is over: that is what ``run`` makes
+    sure of at the end, and what only its return tells.
     """
 
-    def __init__(self, download: Download, part: PartFile, sink: Sink, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        download: Download,
+        part: PartFile,
+        sink: Sink,
+        deadline: Deadline,
+        asked: ByteRange = WHOLE,
+    ) -> None:
         self._download = download
         self._part = part
         self._sink = sink
         self._deadline = deadline
-        self._index = 0
+        self._asked = asked
+        self._turn: range | None = None  # the segments to write; unknown until the size is
+        self._size = 0
         self._written = 0
-        self._state = INITIAL
-        self._last: Link | None = None  # of what was written
+        self._before = b""
+        self._state = b""
+        self._last: tuple[int, Link] | None = None  # of what was written
         self._ended = threading.Event()
         self._error: PirateError | None = None
         self._whole = False
@@ -96,7 +108,7 @@ class Follower:
         """Write all of it. Raises what ended the download, OSError of the sink, IntegrityError."""
         while True:
             ended = self._ended.is_set()
-            if self._last and self._download.disproved(self._index - 1, self._last):
+            if self._last and self._download.disproved(*self._last):
                 raise self._made_up(digest)
             if not self._step():
                 if ended:
@@ -110,31 +122,43 @@ class Follower:
 
     def _step(self) -> bool:
         """Write the next segment if it is there and goes on from what was written."""
-        link = self._download.proven(self._index)
-        if link is None or link.before != self._state or self._offset(link) != self._written:
+        if self._turn is None and self._download.size is not None:
+            self._size = self._download.size
+            self._turn = self._asked.segments(self._size)
+        if not self._turn:
             return False
-        data = memoryview(bytearray(length(link.size, self._index)))
-        self._part.read_into(data, self._written)
-        # Hashed again: others may be writing there. What goes out is what has been verified.
-        sha1 = Sha1(link.before, self._written)
-        sha1.update(data)
-        last = self._index == segments(link.size) - 1
-        if link.after != (sha1.digest() if last else sha1.state()):
+        index = self._turn[0]
+        link = self._download.proven(index)
+        if link is None or link.size != self._size or (self._state and link.before != self._state):
             return False
-        self._write(data)
+        data = self._proven(index, link)
+        if data is None:
+            return False
+        offset = start(self._size, index)
+        first, stop = self._asked.within(self._size)
+        self._write(data[max(0, first - offset) : stop - offset])
+        self._before = self._before or link.before
         self._state = link.after
-        self._last = link
-        self._index += 1
+        self._last = index, link
+        self._turn = self._turn[1:]
         return True
 
-    def _offset(self, link: Link) -> int:
-        return start(link.size, self._index) if self._index < segments(link.size) else -1
+    def _proven(self, index: int, link: Link) -> memoryview | None:
+        """The bytes of a segment. Hashed again, for others may be writing there."""
+        offset = start(link.size, index)
+        data = memoryview(bytearray(length(link.size, index)))
+        self._part.read_into(data, offset)
+        sha1 = Sha1(link.before, offset)
+        sha1.update(data)
+        last = index == segments(link.size) - 1
+        return data if link.after == (sha1.digest() if last else sha1.state()) else None
 
     def _finish(self, digest: Digest) -> None:
-        """Write what is left of the whole and verified part file."""
-        if self._written and self._state != digest and not self._leads_to(digest):
+        """Write what is left of the verified part file."""
+        first, stop = self._asked.within(self._part.size)
+        if self._written and not self._right(digest):
             raise self._made_up(digest)
-        for piece in self._part.pieces(self._written):
+        for piece in self._part.pieces(first + self._written, stop):
             self._write(piece)
 
     def _made_up(self, digest: Digest) -> IntegrityError:
@@ -143,13 +167,36 @@ class Follower:
             f" {digest}: trust none of them"
         )
 
+    def _right(self, digest: Digest) -> bool:
+        """Whether what was written is what the part file has there, now that it is verified."""
+        if self._asked == WHOLE:
+            return self._state == digest or self._leads_to(digest)
+        written = self._asked.segments(self._size)
+        written = written[: len(written) - len(self._turn or ())]
+        first, last = (self._download.proven(index) for index in (written[0], written[-1]))
+        if first and last:
+            return (first.before, last.after, last.size) == (self._before, self._state, self._size)
+        return self._lies_between(start(self._size, written[0]), start(self._size, written.stop))
+
     def _leads_to(self, digest: Digest) -> bool:
         """Whether what was written and the rest of the part file are the whole."""
         sha1 = Sha1(self._state, self._written)
-        for piece in self._part.pieces(self._written):
+        self._hash(sha1, self._written, self._part.size)
+        return sha1.digest() == digest
+
+    def _lies_between(self, begin: int, end: int) -> bool:
+        """Whether SHA-1 of the part file, which is whole, has our states here and there."""
+        sha1 = Sha1()
+        self._hash(sha1, 0, begin)
+        if self._part.size != self._size or sha1.state() != self._before:
+            return False
+        self._hash(sha1, begin, min(end, self._size))
+        return self._state == (sha1.digest() if end >= self._size else sha1.state())
+
+    def _hash(self, sha1: Sha1, begin: int, end: int) -> None:
+        for piece in self._part.pieces(begin, end):
             sha1.update(piece)
             self._check()
-        return sha1.digest() == digest
 
     def _write(self, data: memoryview) -> None:
         self._sink.write(data, self._check)

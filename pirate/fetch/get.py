@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.disk.names import safe_name
 from pirate.disk.partfile import PartFile, sweep
 from pirate.disk.tree import translated
 from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError
+from pirate.fetch.cut import cut
 from pirate.fetch.download import Download
 from pirate.fetch.follow import Follower, Sink
 from pirate.fetch.target import Target, Verdict
@@ -23,7 +25,7 @@ ASK_AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Getter:
-    """Gets files on the same terms.
+    """Gets files, or what is ``asked`` of them, on the same terms.
 
     ``wait``: seconds in which a first holder may appear. ``widen`` is called if nobody of
     ``peers`` has the file; if it is true there are more of them now.
@@ -33,9 +35,13 @@ class Getter:
     terms: Terms
     wait: float = 0.0
     widen: Callable[[], bool] = lambda: False
+    asked: ByteRange = WHOLE
 
     def to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
-        """Bring ``digest`` to ``target``, verified, unless it is there already."""
+        """Bring ``digest`` to ``target``, verified, unless it is there already.
+
+        A range needs a target with a name. Raises also OutsideError for one that has no bytes.
+        """
         verdict, received = self._to_target(digest, target)
         if verdict is Verdict.PRESENT:
             received.size = target.size
@@ -47,7 +53,8 @@ class Getter:
 
         The calling thread writes, so that a signal reaches it however long a reader takes.
         Without a chain not a byte is written before all of them are verified. Raises also
-        BrokenPipeError, and IntegrityError if what was written was under a false chain.
+        BrokenPipeError, OutsideError for a range that has no bytes, and IntegrityError if what
+        was written was under a false chain.
         """
         with (
             _scratch_folder() as folder,
@@ -56,8 +63,8 @@ class Getter:
             Scope(self.terms.stop) as scope,
         ):
             getter = replace(self, terms=replace(self.terms, stop=scope.stop))
-            download = Download(digest, part, getter.terms, lambda _: None)
-            follower = Follower(download, part, sink, self.terms.deadline)
+            download = Download(digest, part, getter.terms, lambda _: None, self.asked)
+            follower = Follower(download, part, sink, self.terms.deadline, self.asked)
             scope.spawn("download", lambda: follower.download(lambda: getter.run(download)))
             follower.run(digest)
             return download.report
@@ -79,7 +86,7 @@ class Getter:
                     raise TimedOutError(f"waited {self.wait:g} s: {error}") from error
 
     def _to_target(self, digest: Digest, target: Target) -> tuple[Verdict, Received]:
-        verdict = target.judge(digest)
+        verdict = target.judge(digest if self.asked == WHOLE else None)
         if verdict is not Verdict.WANTED:
             return verdict, Received()
 
@@ -91,12 +98,15 @@ class Getter:
                     raise _DeclinedError(verdict)
 
         with PartFile(target.folder, digest) as part:
-            download = Download(digest, part, self.terms, found)
+            download = Download(digest, part, self.terms, found, self.asked)
             try:
                 self.run(download)
             except _DeclinedError as declined:
                 return declined.verdict, download.report
-            target.publish(part)
+            if self.asked == WHOLE:
+                target.publish(part)
+            else:
+                cut(download, part, self.asked, target, digest)
             return Verdict.WANTED, download.report
 
 

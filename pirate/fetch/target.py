@@ -72,16 +72,19 @@ class Target:
         with translated(f"cannot read {self.path}"):
             return os.stat(self.name, dir_fd=self.folder).st_size
 
-    def judge(self, digest: Digest) -> Verdict:
-        """Whether the file has to be fetched. May choose another name; raises ExistsError."""
+    def judge(self, digest: Digest | None) -> Verdict:
+        """Whether the file has to be fetched. May choose another name; raises ExistsError.
+
+        Without a ``digest``, as a range has none, whatever is there counts as other content.
+        """
         name = self.name
         if name is None or not exists(self.folder, name):
             return Verdict.WANTED
-        if holds(self.folder, name, digest):
+        if digest and holds(self.folder, name, digest):
             return Verdict.PRESENT
         match self._if_exists:
             case IfExists.FAIL:
-                raise ExistsError(f"{self.path} exists and holds other content")
+                raise ExistsError(f"{self.path} exists" + " and holds other content" * bool(digest))
             case IfExists.SKIP:
                 return Verdict.SKIPPED
             case IfExists.OVERWRITE:
@@ -97,13 +100,13 @@ class Target:
             raise LocalIOError("a download without a name")
         part.publish(self.name, overwrite=self._if_exists is IfExists.OVERWRITE)
 
-    def _rename(self, name: str, digest: Digest) -> Verdict:
+    def _rename(self, name: str, digest: Digest | None) -> Verdict:
         number = 2
         while True:
             self.name = numbered(SafeName(name), number)
             if not exists(self.folder, self.name):
                 return Verdict.WANTED
-            if holds(self.folder, self.name, digest):
+            if digest and holds(self.folder, self.name, digest):
                 return Verdict.PRESENT
             number += 1
 

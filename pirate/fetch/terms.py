@@ -62,9 +62,15 @@ class Terms:
 
 @dataclass(slots=True)
 class Received:
-    """What a download has cost, in bytes and seconds; ``sources`` by the peers that sent them."""
+    """What a download has brought, and cost in bytes and seconds.
+
+    ``size`` is the whole file's. ``by_digest``: what came is proven by the digest itself, not
+    only by a chain that its holders vouch for. ``sources`` by the peers that sent them.
+    """
 
     size: int | None = None
+    by_digest: bool = True
+    bytes: tuple[int, int] | None = None  # where a range begins, and where it has ended
     resumed: int = 0
     elapsed: float = 0.0
     sources: dict[Peer, int] = field(default_factory=dict)

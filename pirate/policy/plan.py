@@ -17,12 +17,16 @@ are asked for nothing else until then. Claims are tested side by side, each wher
 own; a link that several share is fetched once, for all of them. So a false one that dawdles
 holds up no other for longer than until it is late. The first to pass becomes active. When it
 has nobody left the next one does; links that both share stay proven.
+
+Where not all of a file is *needed*, the tests are fetched beside what is, and of the telling
+segments only one for each pair of claims: who proves it has refuted the other.
 """
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from pirate.byterange import WHOLE
 from pirate.chain import Chain, Link, telling_segments
 
 # A segment on its way is asked for once more when it is late: later than this many times what
@@ -61,10 +65,11 @@ class _Claim:
     """A chain, those who vouch for it, and what of it is not proven."""
 
     chain: Chain
-    missing: set[int]
+    needed: frozenset[int]  # with the last segment
     flying: _Flying  # the plan's
+    missing: set[int] = field(default_factory=set)  # of the needed and the telling ones
     holders: dict[Holder, _Pace] = field(default_factory=dict)
-    telling: set[int] = field(default_factory=set)  # of the missing ones
+    telling: set[int] = field(default_factory=set)  # those of the missing ones
     idle: list[tuple[int, int]] = field(default_factory=list)  # a heap; may hold others too
 
     @property
@@ -92,12 +97,17 @@ class _Claim:
             self.idle.append((_OVERWRITING if stage == _REST and index in proven else stage, index))
         heapq.heapify(self.idle)
 
+    @property
+    def proven(self) -> bool:
+        """Whether nothing is missing; what is no closed chain needs somebody who vouches for it."""
+        return not self.missing and (len(self.needed) == self.chain.count or bool(self.holders))
+
     def settle(self, index: int, link: Link) -> None:
         """Note that the bytes of a segment prove ``link`` now, whether it is ours or not."""
         if self.chain.link(index) == link:
             self.missing.discard(index)
             self.telling.discard(index)
-        elif index not in self.missing:
+        elif index in self.needed and index not in self.missing:
             self.missing.add(index)
             heapq.heappush(self.idle, (_OVERWRITING, index))
 
@@ -127,6 +137,7 @@ class _Claim:
             if holder not in asked
             and now - max(asked.values()) > patience
             and self.stage_of(index) <= self.stage
+            and index in self.missing
             and self.chain.link(index) == link
         ]
         return min(late)[1] if late else None
@@ -135,9 +146,15 @@ class _Claim:
 class Plan:
     """Not thread-safe: its owner calls it under a lock, with the time of a monotonic clock."""
 
-    def __init__(self, proven: dict[int, Link]) -> None:
-        """``proven``: the links of segments that are on disk from before, of one size."""
+    def __init__(
+        self, proven: dict[int, Link], needed: Callable[[int], range] = WHOLE.segments
+    ) -> None:
+        """``proven``: the links of segments that are on disk from before, of one size.
+
+        ``needed`` gives the segments that are fetched of a file of some size.
+        """
         self._proven = dict(proven)
+        self._needed = needed
         self._claims: dict[Chain, _Claim] = {}
         self._vouched: dict[Holder, _Claim] = {}  # also of holders that have left
         self._flying: _Flying = {}
@@ -146,7 +163,7 @@ class Plan:
 
     @property
     def done(self) -> bool:
-        """Whether a chain is closed: the file is proven."""
+        """Whether all that is needed is proven; if that is the whole, a chain is closed."""
         return self._done
 
     @property
@@ -164,8 +181,8 @@ class Plan:
         """A holder vouches for ``chain``."""
         claim = self._claims.get(chain)
         if claim is None:
-            claim = self._claims[chain] = _Claim(chain, self._missing(chain), self._flying)
-            self._done = self._done or not claim.missing
+            needed = frozenset(self._needed(chain.size)) | {chain.count - 1}
+            claim = self._claims[chain] = _Claim(chain, needed, self._flying)
         self._vouched[holder] = claim
         claim.holders.setdefault(holder, _Pace())
         if len(claim.holders) == 1:
@@ -207,43 +224,64 @@ class Plan:
         for each in self._claims.values():
             if each.chain.size == link.size:
                 each.settle(index, link)
-                self._done = self._done or not each.missing
+                self._done = self._done or each.proven
+
+    def waste(self, holder: Holder, index: int) -> None:
+        """What ``holder`` has sent was not wanted; it may be one day."""
+        self._ask_no_more(holder, index, self._vouched[holder].chain.link(index))
 
     def leave(self, holder: Holder) -> None:
         """Ask ``holder`` for nothing more; what it was asked for is missing again."""
         claim = self._vouched.get(holder)
         if claim is None or claim.holders.pop(holder, None) is None:
             return
-        for (index, link), asked in list(self._flying.items()):
-            if asked.pop(holder, None) is not None and not asked:
-                del self._flying[index, link]
-                for each in self._claims.values():
-                    each.miss_again(index, link)
+        for index, link in list(self._flying):
+            self._ask_no_more(holder, index, link)
         if not claim.holders:
             self._contest()
+
+    def _ask_no_more(self, holder: Holder, index: int, link: Link) -> None:
+        asked = self._flying.get((index, link), {})
+        if asked.pop(holder, None) is not None and not asked:
+            del self._flying[index, link]
+            for each in self._claims.values():
+                each.miss_again(index, link)
 
     def _start_over(self) -> None:
         """What was proven was cut for another size, and is about to be written over."""
         self._proven.clear()
         for claim in self._claims.values():
-            claim.missing = self._missing(claim.chain)
+            claim.missing = self._missing(claim)
         self._contest()
 
-    def _missing(self, chain: Chain) -> set[int]:
-        missing = set(range(chain.count))
-        return missing - {
+    def _missing(self, claim: _Claim) -> set[int]:
+        """What is needed under a claim and not proven."""
+        chain = claim.chain
+        return set(claim.needed).difference(
             index
             for index, link in self._proven.items()
             if link.size == chain.size and link == chain.link(index)
-        }
+        )
+
+    def _telling(self, claim: _Claim, rival: _Claim) -> set[int]:
+        """What is to be proven to refute a rival: all that tells, or one if not all is needed.
+
+        Of the two claims it is the same one.
+        """
+        telling = telling_segments(claim.chain, rival.chain)
+        if len(claim.needed) < claim.chain.count:
+            telling = sorted(telling, key=lambda index: (index not in claim.needed, index))[:1]
+        return {i for i in telling if self._proven.get(i) != claim.chain.link(i)}
 
     def _contest(self) -> None:
         """Holders of a claim have come or gone: see what tells those that are left apart."""
         claims = [claim for claim in self._claims.values() if claim.holders]
         for claim in claims:
-            others = (other.chain for other in claims if other is not claim)
-            telling = {index for other in others for index in telling_segments(claim.chain, other)}
-            claim.telling = telling & claim.missing
+            claim.missing = self._missing(claim)
+            rivals = (rival for rival in claims if rival is not claim)
+            claim.telling = set[int]().union(*(self._telling(claim, rival) for rival in rivals))
+            claim.missing |= claim.telling
             claim.sort(self._proven)
         if self._active and (not self._active.holders or self._active.stage <= _TELLING):
             self._active = None
+        self._done = self._done or any(claim.proven for claim in claims)

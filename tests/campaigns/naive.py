@@ -29,8 +29,8 @@ def early() -> None:
     """The final name stands from the beginning."""
     opened = PartFile.__init__
 
-    def init(self: PartFile, folder: int, digest: Digest) -> None:
-        opened(self, folder, digest)
+    def init(self: PartFile, folder: int, digest: Digest, *, cut: bool = False) -> None:
+        opened(self, folder, digest, cut=cut)
         os.link(self._name, "early.bin", src_dir_fd=folder, dst_dir_fd=folder)
 
     PartFile.__init__ = init  # type: ignore[method-assign]

@@ -36,7 +36,7 @@ def documented(title: str) -> dict[str, bool]:
     """The flags of a section's table, and whether each takes a value."""
     found = {}
     for row in rows(title):
-        for flag, value in re.findall(r"`(--?[a-z-]+)( [A-Z:\[\]]+)?`", row[0]):
+        for flag, value in re.findall(r"`(--?[a-z-]+)( [A-Z:\[\]-]+)?`", row[0]):
             found[flag] = bool(value)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from honest import dialer
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.deadline import Deadline
 from pirate.disk.journal import JOURNAL_SUFFIX
 from pirate.disk.tree import PART_SUFFIX
@@ -64,6 +65,7 @@ class Rig:
     wait: float = 0.0
     holders: int = HOLDERS
     throttle: Throttle | None = None
+    asked: ByteRange = WHOLE
     stop: Stop = field(default_factory=Stop)
     watcher: Watcher = field(default_factory=Watcher)
     path: Path | None = None
@@ -73,7 +75,7 @@ class Rig:
         with contextlib.closing(dialer(stall=STALL)) as dial:
             deadline = Deadline(self.seconds)
             terms = Terms(dial, self.watcher, deadline, self.stop, self.holders, self.throttle)
-            yield Getter(lambda: peers, terms, self.wait)
+            yield Getter(lambda: peers, terms, self.wait, asked=self.asked)
 
     def get(self, digest: Digest, *peers: Peer) -> tuple[Verdict, Received]:
         with (

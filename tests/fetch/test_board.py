@@ -4,6 +4,7 @@ import pytest
 from chains import invented_chain
 from fetch.rig import Watcher
 
+from pirate.byterange import WHOLE
 from pirate.chain import STATE_SIZE, Chain, Link, segment_size, segments
 from pirate.errors import LiedError, LostError, PeerError
 from pirate.fetch.board import Board, Who
@@ -22,7 +23,7 @@ class Nowhere(Landing):
     """Where segments land that nobody needs."""
 
     def __init__(self) -> None:
-        pass
+        self.asked = WHOLE
 
     def recover(self, _: Chain, __: object) -> dict[int, Link]:
         return {}

@@ -15,10 +15,11 @@ from honest import digest_of, some_bytes
 from processes.peers import until
 from vouching import chain_of, honest, rejoins, slow
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.chain import Chain, Link
 from pirate.deadline import Deadline
 from pirate.disk.partfile import PartFile
-from pirate.errors import IntegrityError, PirateError, TimedOutError
+from pirate.errors import IntegrityError, OutsideError, PirateError, TimedOutError
 from pirate.fetch.follow import Follower, Sink
 from pirate.scope import Scope
 
@@ -37,6 +38,7 @@ class Links:
     def __init__(self, chain: Chain, *there: int) -> None:
         self.chain = chain
         self.there = set(there)
+        self.size = chain.size
 
     def proven(self, index: int) -> Link | None:
         return self.chain.link(index) if index in self.there else None
@@ -74,10 +76,16 @@ def piped(read: bytearray, most: int = 1 << 30) -> Iterator[int]:
         reader.join()
 
 
-def followed(links: Links, part: PartFile, out: int, error: PirateError | None = None) -> None:
+def followed(
+    links: Links,
+    part: PartFile,
+    out: int,
+    error: PirateError | None = None,
+    asked: ByteRange = WHOLE,
+) -> None:
     """Follow a download that is over."""
     with Sink(out) as sink:
-        follower = Follower(cast("Download", links), part, sink, NEVER)
+        follower = Follower(cast("Download", links), part, sink, NEVER, asked)
 
         def run() -> None:
             if error:
@@ -233,3 +241,101 @@ def test_a_reader_that_goes_away_ends_it(rig: Rig) -> None:
     ):
         getter.to_stream(DIGEST, out)
     assert TRUTH.startswith(read)
+
+
+# Ranges.
+
+STEP = CHAIN.segment
+RANGES = ["0-9", f"{STEP - 1}-{STEP}", f"{2 * STEP}-{4 * STEP - 1}", "100000-600000", "-5", "7-"]
+
+
+@pytest.mark.parametrize("asked", RANGES)
+@pytest.mark.parametrize("there", [0, 3, CHAIN.count])
+def test_of_a_range_only_its_bytes_go_out(part: PartFile, asked: str, there: int) -> None:
+    part_of_it = ByteRange.parse(asked)
+    start, stop = part_of_it.within(len(TRUTH))
+    read = bytearray()
+    with piped(read) as out:
+        followed(Links(CHAIN, *range(there)), part, out, asked=part_of_it)
+    assert read == TRUTH[start:stop]
+
+
+def test_a_range_behind_the_end_is_an_error(part: PartFile) -> None:
+    read = bytearray()
+    with piped(read) as out, pytest.raises(OutsideError):
+        followed(Links(CHAIN, *range(CHAIN.count)), part, out, asked=ByteRange.parse("700000-"))
+    assert read == b""
+
+
+@pytest.mark.parametrize("chained", [True, False], ids=["another chain", "no chain"])
+def test_a_range_that_was_written_under_a_chain_that_turned_out_false_is_an_error(
+    part: PartFile, *, chained: bool
+) -> None:
+    """Whether others brought the truth under their own chain, or without any."""
+    false = Random(1).randbytes(4 * STEP) + TRUTH[4 * STEP :]
+    part.write(memoryview(false), 0)
+    links = Links(chain_of(false, DIGEST), 2)
+    read = bytearray()
+    with piped(read) as out, Sink(out) as sink:
+        asked = ByteRange(2 * STEP + 5, None)
+        follower = Follower(cast("Download", links), part, sink, NEVER, asked)
+
+        def turn_out_false() -> None:
+            assert until(lambda: len(read) == STEP - 5)
+            part.write(memoryview(TRUTH), 0)
+            links.chain, links.there = CHAIN, set(range(CHAIN.count) if chained else ())
+
+        with Scope() as scope:
+            scope.spawn("download", lambda: follower.download(turn_out_false))
+            with pytest.raises(IntegrityError, match="trust none"):
+                follower.run(DIGEST)
+    assert read == false[2 * STEP + 5 : 3 * STEP]
+
+
+@pytest.mark.parametrize("stop", [4 * STEP - 1, len(TRUTH)])
+def test_a_range_that_is_whole_by_other_means_goes_on_where_it_was(
+    part: PartFile, stop: int
+) -> None:
+    links = Links(CHAIN, *range(2, 4), *([*range(4, CHAIN.count)] if stop == len(TRUTH) else []))
+    read = bytearray()
+    with piped(read) as out, Sink(out) as sink:
+        asked = ByteRange(2 * STEP + 5, stop)
+        follower = Follower(cast("Download", links), part, sink, NEVER, asked)
+
+        def end_without_chains() -> None:
+            assert until(lambda: len(read) == min(stop + 1, len(TRUTH)) - 2 * STEP - 5)
+            links.there = set()
+
+        with Scope() as scope:
+            scope.spawn("download", lambda: follower.download(end_without_chains))
+            follower.run(DIGEST)
+    assert read == TRUTH[2 * STEP + 5 : stop + 1]
+
+
+@pytest.mark.parametrize("asked", RANGES)
+def test_a_range_streams_from_real_sockets(rig: Rig, asked: str) -> None:
+    rig.asked = ByteRange.parse(asked)
+    start, stop = rig.asked.within(len(TRUTH))
+    read = bytearray()
+    with Fake(honest(TRUTH)) as fake, rig.getter([fake.peer]) as getter, piped(read) as out:
+        getter.to_stream(DIGEST, out)
+    assert read == TRUTH[start:stop]
+
+
+def test_a_liar_makes_no_success_of_a_false_range_beside_an_honest_holder(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirate.fetch.board.HEAR_SECONDS", 10.0)
+    rig.asked = ByteRange.parse(f"{2 * STEP}-{5 * STEP}")
+    read = bytearray()
+    succeeded = False
+    with (
+        Fake(rejoins(TRUTH, 6)) as liar,
+        Fake(honest(TRUTH)) as good,
+        rig.getter([liar.peer, good.peer]) as getter,
+        piped(read) as out,
+        contextlib.suppress(IntegrityError),
+    ):
+        getter.to_stream(DIGEST, out)
+        succeeded = True
+    assert succeeded == (read == TRUTH[2 * STEP : 5 * STEP + 1])

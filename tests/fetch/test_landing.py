@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from chains import chain_of, false_chain, small_segments, some_data
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.chain import Chain, Link
 from pirate.disk import journal as journal_module
 from pirate.disk.partfile import PartFile
@@ -35,18 +36,18 @@ class Runs:
         os.close(self.folder)
         self.part.unlink(missing_ok=True)
 
-    def start(self) -> Landing:
+    def start(self, asked: ByteRange = WHOLE) -> Landing:
         self._files.close()
         part = self._files.enter_context(PartFile(self.folder, self.chain.digest))
-        return Landing(part, self._files.enter_context(part.journal()))
+        return Landing(part, self._files.enter_context(part.journal()), asked)
 
     def again(self, chain: Chain | None = None) -> dict[int, Link]:
         """What the next run finds."""
         return self.start().recover(chain or self.chain, never)
 
-    def fetch(self, *indices: int) -> None:
+    def fetch(self, *indices: int, asked: ByteRange = WHOLE) -> None:
         """One run that lands some segments."""
-        landing = self.start()
+        landing = self.start(asked)
         landing.recover(self.chain, never)
         for index in indices:
             landing.put(self.chain, index, segment(self.chain, index))
@@ -125,10 +126,57 @@ def test_within_one_boot_nothing_is_read_again(
 def test_room_is_made_with_the_last_segment_and_no_other(
     runs: Runs, last: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserved: list[int] = []
-    monkeypatch.setattr(PartFile, "reserve", lambda _, size: reserved.append(size))
+    reserved: list[tuple[int, ...]] = []
+    monkeypatch.setattr(PartFile, "reserve", lambda _, *where: reserved.append(where))
     runs.fetch(last, 0, 1)
-    assert reserved == [len(DATA)]
+    assert reserved == [(len(DATA), 0, len(DATA))]
+
+
+def test_room_is_made_for_a_range_and_for_all_when_all_is_asked_for(
+    runs: Runs, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved: list[tuple[int, ...]] = []
+    reserve = PartFile.reserve
+
+    def noting(part: PartFile, *where: int) -> None:
+        reserved.append(where)
+        reserve(part, *where)
+
+    monkeypatch.setattr(PartFile, "reserve", noting)
+    runs.fetch(last, 2, asked=ByteRange(300, 500))
+    monkeypatch.setattr(PartFile, "allocated", 512)
+    assert runs.again() == runs.links(last, 2)
+    step = runs.chain.segment
+    assert reserved == [(len(DATA), 300 // step * step, 4 * step), (len(DATA), 0, len(DATA))]
+
+
+def test_what_lies_behind_the_end_from_before_is_cut_off(runs: Runs) -> None:
+    """As a holder without a chain leaves it that lies about the size."""
+    runs.part.write_bytes(DATA + b"no part of it")
+    assert runs.again() == runs.links(*range(runs.chain.count))
+    assert runs.part.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(("there", "more"), [((), False), ((2,), False), ((2, 5), True)])
+def test_it_is_known_whether_an_earlier_run_has_left_more_than_is_asked_for(
+    runs: Runs, last: int, there: tuple[int, ...], *, more: bool
+) -> None:
+    runs.fetch(last, *there)
+    landing = runs.start(ByteRange(300, 350))
+    landing.recover(runs.chain, lambda: False)
+    assert landing.more == more
+
+
+def test_a_chain_is_closed_when_all_of_it_is_here_and_leads_to_the_digest(
+    runs: Runs, last: int
+) -> None:
+    landing = runs.start()
+    landing.recover(runs.chain, lambda: False)
+    for index in (last, *range(last)):
+        assert not landing.closed(runs.chain.digest)
+        landing.put(runs.chain, index, segment(runs.chain, index))
+    assert landing.closed(runs.chain.digest)
+    assert not landing.closed(false_chain(runs.chain, {1}).name)
 
 
 # After trouble.

@@ -6,6 +6,7 @@ from chains import false_chain, invented_chain
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from pirate.byterange import ByteRange
 from pirate.chain import Chain, Link
 from pirate.policy.plan import LEAST_PATIENCE, Plan
 
@@ -59,7 +60,7 @@ class Swarm(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.disk: dict[int, Link] = {}
-        self.plan = Plan({})
+        self.plan = self.new_plan()
         self.seen: set[Chain] = set()
         self.holders: list[Holder] = []
         self.dropped: list[Holder] = []
@@ -67,11 +68,27 @@ class Swarm(RuleBasedStateMachine):
         self.now = 0.0
         self.finished = False
 
+    def new_plan(self) -> Plan:
+        return Plan(self.disk)
+
+    def trials(self, chain: Chain) -> list[set[int]]:
+        """The tests of a chain among those of the holders that are left, in order."""
+        return trials_of(chain, [other.chain for other in self.holders])
+
+    def passed(self, chain: Chain, index: int) -> bool:
+        """Whether a test is certainly not asked for any more."""
+        return self.disk.get(index) == chain.link(index)
+
+    def needs(self, chain: Chain, index: int) -> bool:
+        """Whether a segment is needed beside the tests."""
+        return index < chain.count
+
     @rule(indices=st.sets(st.integers(0, LAST)), chain=st.sampled_from(CHAINS[:2]))
     @precondition(lambda self: not self.seen)
     def resume(self, indices: set[int], chain: Chain) -> None:
         self.disk = {index: chain.link(index) for index in indices if provable(chain, index)}
-        self.plan = Plan(self.disk)
+        self.plan = self.new_plan()
+        self._look_whether_finished()
 
     @rule(chain=st.sampled_from(CHAINS), garbles=st.booleans())
     def join(self, chain: Chain, *, garbles: bool) -> None:
@@ -104,11 +121,12 @@ class Swarm(RuleBasedStateMachine):
         others = self.asked_at.setdefault((index, chain.link(index)), {})
         assert holder not in others, "asked twice of one holder"
         assert all(self.now - at > LEAST_PATIENCE for at in others.values()), "not late"
-        for tests in trials_of(chain, [other.chain for other in self.holders]):
-            if unproven := {i for i in tests if self.disk.get(i) != chain.link(i)}:
-                assert index in unproven, "a test has to be passed first"
+        for tests in self.trials(chain):
+            if index in tests:
                 break
+            assert all(self.passed(chain, i) for i in tests), "a test has to be passed first"
         else:
+            assert self.needs(chain, index), "it is needed for nothing"
             honest = any(other.chain == TRUE for other in self.holders)
             assert chain == TRUE or not honest, "a lie got further than its test"
         others[holder] = self.now
@@ -144,7 +162,10 @@ class Swarm(RuleBasedStateMachine):
                 self.finished
                 or self.disk.get(index) == link
                 or (claims != {holder.chain} and not true)
+                or not self.needs(holder.chain, index)
             ), "what was asked for is thrown away"
+            self.plan.waste(holder, index)
+            self.asked_at.get((index, link), {}).pop(holder, None)
             return
         assert self.disk.get(index) != link, "written twice"
         if any(known.size != link.size for known in self.disk.values()):
@@ -201,3 +222,63 @@ class Swarm(RuleBasedStateMachine):
 
 
 TestSwarm = Swarm.TestCase
+
+
+ASKED = ByteRange(TRUE.start(1) + 1, TRUE.start(2))
+
+
+class SwarmForARange(Swarm):
+    """Segments 1 and 2 are needed."""
+
+    def __init__(self) -> None:
+        self.ever: set[tuple[int, Link]] = set()  # what has been proven, if not still is
+        super().__init__()
+
+    def new_plan(self) -> Plan:
+        return Plan(self.disk, ASKED.segments)
+
+    def trials(self, chain: Chain) -> list[set[int]]:
+        """The last segment, then one for each rival: the first that is needed, or the first."""
+        picks = set()
+        for other in {holder.chain for holder in self.holders} - {chain}:
+            telling = trials_of(chain, [other])[1]
+            needed = {index for index in telling if self.needs(chain, index)}
+            picks |= set(sorted(needed or telling)[:1])
+        return [{chain.count - 1}, picks]
+
+    def passed(self, chain: Chain, index: int) -> bool:
+        return (index, chain.link(index)) in self.ever
+
+    def needs(self, chain: Chain, index: int) -> bool:
+        return index in {1, 2, chain.count - 1}
+
+    def _look_whether_finished(self) -> None:
+        self.ever |= set(self.disk.items())
+        if self.plan.done and not self.finished:
+            assert any(
+                self._has(chain, {1, 2, chain.count - 1})
+                and all(self.passed(chain, index) for test in self.trials(chain) for index in test)
+                for chain in {holder.chain for holder in self.holders}
+            ), "done too early"
+        self.finished = self.finished or self.plan.done
+
+    def _has(self, chain: Chain, indices: set[int]) -> bool:
+        return all(self.disk.get(index) == chain.link(index) for index in indices)
+
+    def _drop(self, holder: Holder) -> None:
+        super()._drop(holder)
+        self._look_whether_finished()
+
+    @invariant()
+    def it_is_done_when_a_chain_is_closed_and_never_by_a_lie(self) -> None:
+        for chain in {holder.chain for holder in self.holders}:
+            if self._has(chain, {1, 2}.union(*self.trials(chain))):
+                assert self.plan.done, "done too late"
+
+    def teardown(self) -> None:
+        before = self.finished
+        super().teardown()
+        assert before or self._has(TRUE, {1, 2, LAST})
+
+
+TestSwarmForARange = SwarmForARange.TestCase

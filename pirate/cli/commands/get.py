@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from pirate.byterange import WHOLE, ByteRange
 from pirate.cli.output import Output
 from pirate.cli.progress import label
 from pirate.cli.sums import read_sums
@@ -47,6 +48,7 @@ class Getting:
     wait: float
     holders: int
     throttle: Throttle | None
+    asked: ByteRange
 
     def terms(self, watcher: Observer, stop: Stop) -> Terms:
         """The terms of one download."""
@@ -67,6 +69,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             _if_exists(arguments.if_exists),
             parsed(duration, arguments.wait or "0", "--wait"),
             *_limits(arguments, settings),
+            _asked(arguments),
         )
         if arguments.output == "-":
             return _to_stdout(wants[0], getting)
@@ -96,12 +99,21 @@ def _wants(arguments: Namespace) -> list[Want]:
         raise UsageError("name a file by its SHA-1, or a list of them with -i")
     if arguments.output is not None:
         if len(wants) != 1:
-            raise UsageError("-o takes exactly one REF; use -d for several")
+            rather = "" if arguments.range else "; use -d for several"
+            raise UsageError(f"-o takes exactly one REF{rather}")
         if arguments.output == "-" and arguments.json:
             raise UsageError("-o - and --json both want stdout")
         if _is_folder(arguments.output):
             raise UsageError(f"-o {arguments.output!r} is no file name; use -d for folders")
     return wants
+
+
+def _asked(arguments: Namespace) -> ByteRange:
+    if arguments.range is None:
+        return WHOLE
+    if arguments.output is None:
+        raise UsageError("--range needs -o: a part must not get the name of the whole file")
+    return parsed(ByteRange.parse, arguments.range, "--range")
 
 
 def _is_folder(path: str) -> bool:
@@ -178,7 +190,8 @@ def _start(
         digest = complete(digest, network.everybody(), network.dialer, network.deadline, stop)
     watcher, close = observer(getting.output, getting.settings.progress, want.text, path)
     terms = getting.terms(watcher, stop)
-    return digest, Getter(network.peers, terms, getting.wait, network.widen), close
+    getter = Getter(network.peers, terms, getting.wait, network.widen, getting.asked)
+    return digest, getter, close
 
 
 def _to_stdout(want: Want, getting: Getting) -> int:
@@ -205,9 +218,12 @@ def _report(
         received_bytes=received.received,
         resumed_bytes=received.resumed,
         sources=[{"peer": label(peer), "bytes": count} for peer, count in received.sources.items()],
+        range=_range_of(received),
+        proof=_proof(received),
     )
     if verdict is Verdict.SKIPPED:
-        output.note(f"{path} holds other content and was left alone")
+        what = "holds other content" if getting.asked == WHOLE else "exists"
+        output.note(f"{path} {what} and was left alone")
         return
     output.line(harmless(path) if output.stdout.isatty() else path)
     if verdict is Verdict.PRESENT:
@@ -216,4 +232,26 @@ def _report(
         speed = rate(received.received / received.elapsed) if received.elapsed else ""
         took = f"{size(received.received)} in {seconds(received.elapsed)}, {speed}"
         count = counted(len(received.sources), "peer")
-        output.note(f"verified; {took} from {count}")
+        output.note(f"{_verified(received)}; {took} from {count}")
+
+
+def _range_of(received: Received) -> dict[str, int] | None:
+    if received.bytes is None:
+        return None
+    start, stop = received.bytes
+    return {"start": start, "bytes": stop - start}
+
+
+def _proof(received: Received) -> str | None:
+    """What proves a range; the whole file is proven by its digest or not there at all."""
+    if received.bytes is None:
+        return None
+    return "digest" if received.by_digest else "chain"
+
+
+def _verified(received: Received) -> str:
+    if received.bytes is None:
+        return "verified"
+    start, stop = received.bytes
+    how = "" if received.by_digest else " under the chain that its holders vouch for"
+    return f"{stop - start:,} bytes from byte {start:,} on, verified{how}"
