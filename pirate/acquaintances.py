@@ -59,10 +59,17 @@ class Home:
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         """See ``Registry``: whom they know, themselves among them."""
         found: list[Peer] = []
-        for known in _asked(self._peers, self._dialer, deadline):
+        for _, known in _asked(self._peers, self._dialer, deadline):
             if not known.stale:
                 found += known.peers(self.kind)
         return tuple(found)
+
+    def themselves(self, deadline: Deadline) -> tuple[Peer, ...]:
+        """Each of those that answer, as it announces itself."""
+        answers = _asked(self._peers, self._dialer, deadline)
+        return tuple(
+            peer for who, known in answers for peer in known.peers(self.kind) if peer.id == who
+        )
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Do nothing: commands do not stay."""
@@ -132,7 +139,7 @@ class Acquaintances:
         found = [Peer.announced(caller.announcement, CALLER) for caller in callers]
         if self._named and now >= self._next:
             answers = _asked(self._named, self._dialer, deadline, self._own)
-            self._told = tuple(peer for known in answers for peer in known.peers(HEARSAY))
+            self._told = tuple(peer for _, known in answers for peer in known.peers(HEARSAY))
             self._next = now + AGAIN_SECONDS
         return (*found, *self._told)
 
@@ -146,12 +153,12 @@ class Acquaintances:
 
 def _asked(
     peers: Sequence[Peer], dialer: Dialer, deadline: Deadline, own: str = ""
-) -> Iterator[Known]:
-    """What those of them know that answer soon."""
+) -> Iterator[tuple[PeerId, Known]]:
+    """Those of them that answer soon, and whom they know."""
 
-    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> Known:
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> tuple[PeerId, Known]:
         with dialer.talk(peer, deadline, stop) as conversation:
-            return conversation.peers(deadline, own)
+            return conversation.peer.peer, conversation.peers(deadline, own)
 
     with closing(survey(peers, ask, deadline.at_most(ASK_SECONDS), Stop())) as answers:
         for peer, answer in answers:

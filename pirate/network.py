@@ -21,11 +21,14 @@ from pirate.registry.union import UnionRegistry
 from pirate.roster import Roster, Snapshot, announced
 from pirate.wire.messages import NEWEST_VERSION, OLDEST_VERSION, Hello
 
-# How long a command waits for the registries.
+# How long a command waits for the registries; less if it knows whom to ask without them.
 REGISTRY_SECONDS = 3.0
+IMPATIENT_SECONDS = 1.0
 
-# A roster as young as this is not asked for again: `get -i` would for every file.
+# So soon the registries are not asked again, or if they have failed: `get -i` would for every
+# file.
 FRESH_SECONDS = 1.0
+FAILED_SECONDS = 5.0
 
 
 def new_hello(name: str = "", peer: PeerId | None = None) -> Hello:
@@ -46,6 +49,13 @@ class Memory:
         from pirate.disk.remembered import remembered  # noqa: PLC0415 - 4 ms, seldom needed
 
         return remembered(self._state, self._network)
+
+    @property
+    def kept(self) -> bool:
+        """Whether some earlier run has kept anybody."""
+        from pirate.disk.remembered import is_kept  # noqa: PLC0415 - likewise
+
+        return is_kept(self._state, self._network)
 
     def keep(self, roster: Roster) -> None:
         """Remember whom the registry has told of, if it has."""
@@ -80,6 +90,8 @@ class Network:
         self._memory = Memory(settings, state)
         self._registry = UnionRegistry()
         self._roster = Roster(self._registry, recall=self._memory.recall)
+        self._uses_etcd = discovery.uses_etcd(settings)
+        self._next = -math.inf
         self._home: tuple[Address, ...] = ()
         places = [discovery.named(settings), discovery.around(settings)]
         if only:
@@ -119,7 +131,7 @@ class Network:
         if not self._places:
             return False
         self._registry.add(*(opened() for opened in self._places.popleft()))
-        self._roster.forget()
+        self._next = -math.inf
         return True
 
     def everybody(self) -> tuple[Peer, ...]:
@@ -147,7 +159,11 @@ class Network:
         return snapshot.peers
 
     def _look(self) -> Snapshot:
-        """The roster, refreshed unless it is young."""
-        if self.snapshot.stale or self.age > FRESH_SECONDS:
-            return self._roster.refresh(self.deadline.at_most(REGISTRY_SECONDS))
-        return self.snapshot
+        """The roster, asked for anew unless that has just been done."""
+        if time.monotonic() < self._next:
+            return self.snapshot
+        knows = self._uses_etcd and self._memory.kept
+        seconds = IMPATIENT_SECONDS if knows else REGISTRY_SECONDS
+        snapshot = self._roster.refresh(self.deadline.at_most(seconds))
+        self._next = time.monotonic() + (FAILED_SECONDS if snapshot.problem else FRESH_SECONDS)
+        return snapshot

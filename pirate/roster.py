@@ -105,10 +105,6 @@ class Roster:
         announcements = announced(snapshot.peers, ours)
         return Known(announcements, self._clock() - snapshot.taken, snapshot.stale)
 
-    def forget(self) -> None:
-        """The registry knows more places now: what we know is not all any more."""
-        self._snapshot = Snapshot(self._snapshot.peers)
-
     def refresh(self, deadline: Deadline) -> Snapshot:
         """Ask the registry. If it fails the peers stay, and the snapshot says why: no raise."""
         problem: RegistryError | None

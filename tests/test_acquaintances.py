@@ -9,7 +9,7 @@ import pytest
 from honest import NEVER, dialer
 from processes.peers import nobody
 
-from pirate.acquaintances import CALLER_SECONDS, CALLERS, Acquaintances
+from pirate.acquaintances import CALLER_SECONDS, CALLERS, Acquaintances, Home
 from pirate.config import load
 from pirate.deadline import Deadline
 from pirate.model import Address, Announcement, PeerId
@@ -98,3 +98,9 @@ def test_a_named_peer_that_does_not_answer_has_nothing_to_tell(client: Dialer) -
     registry = Acquaintances(client, (nobody(),))
     registry.heard(here(1), "127.0.0.1")
     assert [peer.name for peer in registry.peers(Deadline(5.0))] == ["n1"]
+
+
+def test_a_serve_of_this_machine_tells_of_itself(hub: Node, client: Dialer) -> None:
+    home = Home(client, (hub.listen, nobody()))
+    [served] = home.themselves(Deadline(5.0))
+    assert (served.id, served.name, served.via) == (hub.hello.peer, "hub", ("serve",))

@@ -51,6 +51,11 @@ def remembered(state: State, network: str) -> Known:
     return Known(tuple(found[key] for key in sorted(found)), age, True, len(lines) - len(found))
 
 
+def is_kept(state: State, network: str) -> bool:
+    """Whether any peers of this network were kept."""
+    return state.modified(_name(network)) > 0
+
+
 def _name(network: str) -> str:
     digest = hashlib.sha1(network.encode(), usedforsecurity=False)
     return f"roster.{digest.hexdigest()[:8]}"

@@ -3,10 +3,13 @@
 from contextlib import closing, suppress
 from typing import NamedTuple
 
+from pirate.acquaintances import Home
 from pirate.cli.checks.finding import Finding, problem, warning
 from pirate.cli.text import counted
 from pirate.config import Settings
 from pirate.deadline import Deadline
+from pirate.disk.identity import running
+from pirate.disk.state import State
 from pirate.errors import BindError, NoNetworkError, PeerError, PirateError
 from pirate.model import Address, Announcement, Peer
 from pirate.net.interfaces import Interfaces, Whereabouts
@@ -102,8 +105,14 @@ def port(settings: Settings) -> Finding:
     return Finding("port", f"serve can listen on {settings.listen}")
 
 
-def reached(network: Network, served: Peer) -> list[Finding]:
-    """Whether the serve of this machine can be reached from here at what it announces."""
+def at_home(network: Network, settings: Settings) -> list[Finding]:
+    """Whether each serve of this machine can be reached from here at what it announces."""
+    home = Home(network.dialer, running(State(settings.state)))
+    served = home.themselves(Deadline(ASK_SECONDS))
+    return [finding for peer in served for finding in _reached(network, peer)]
+
+
+def _reached(network: Network, served: Peer) -> list[Finding]:
     findings = []
     for address in served.addresses:
         only = Peer((address,), served.id, served.name)

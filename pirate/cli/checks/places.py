@@ -60,7 +60,6 @@ def multicast(settings: Settings) -> list[Finding]:
     ours = Announcement(
         PeerId(secrets.token_bytes(PeerId.SIZE)), "doctor", (Address("127.0.0.1", 9),), "0"
     )
-    began = time.monotonic()
     deadline = Deadline(MDNS_SECONDS)
     voice, ear = (
         MdnsRegistry(settings.ttl, interfaces=settings.interfaces, service=service)
@@ -76,8 +75,7 @@ def multicast(settings: Settings) -> list[Finding]:
             voice.withdraw(Deadline(1.0))
     except RegistryError as error:
         return [_unheard(str(error), settings)]
-    took = 1000 * (time.monotonic() - began)
-    return [Finding("mdns", f"multicast is heard on this machine after {took:.0f} ms")]
+    return [Finding("mdns", "what one process of this machine multicasts, another one hears")]
 
 
 def _unheard(found: str, settings: Settings) -> Finding:

@@ -39,7 +39,8 @@ def _look(arguments: Namespace, settings: Settings) -> Iterator[Finding]:
         met = others.Others(network)
         yield from met.findings()
         yield from others.addresses(settings, met)
-        yield others.port(settings)
+        served = others.at_home(network, settings)
+        yield from served or [others.port(settings)]
         yield machine.clock(met.announcements)
     yield machine.folder("folder", os.getcwd())  # noqa: PTH109
     yield machine.descriptors()
