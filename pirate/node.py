@@ -27,6 +27,7 @@ from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import WORKERS, Server
+from pirate.serve.sightings import Sightings
 from pirate.throttle import Throttle
 from pirate.wire.messages import Hello
 
@@ -87,6 +88,7 @@ class Node:
             drain=settings.drain,
         )
         self.roster = Roster(self._registry, me=self.hello.peer, recall=self._memory.recall)
+        self._server.met = Sightings(lambda: self.roster.peers).note
         self.heartbeat = Heartbeat(
             *(self._registry, self.roster, self.announcement, settings.ttl), clashed=self._clashed
         )

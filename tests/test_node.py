@@ -1,5 +1,6 @@
 """Whole nodes in one process: static peers, a get, and the end."""
 
+import logging
 import os
 import socket
 import time
@@ -10,19 +11,20 @@ from pathlib import Path
 import pytest
 from fake import client
 from fetch.rig import Watcher
-from honest import NEVER, QUICK, SOON, dialer, digest_of, some_bytes
+from honest import NEVER, QUICK, SOON, dialer, digest_of, hello, some_bytes
 
 from pirate.config import Settings, load
 from pirate.errors import BindError, NoNetworkError, UsageError
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target
 from pirate.fetch.terms import Terms
-from pirate.model import Peer, PeerId
+from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.network import Network
 from pirate.node import Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.roster import Roster
 from pirate.scope import Scope, Stop
+from pirate.wire.messages import Stat
 
 CONTENT = some_bytes(500_000)
 DIGEST = digest_of(CONTENT)
@@ -98,6 +100,19 @@ def test_a_node_tells_whom_it_knows_and_itself(tmp_path: Path) -> None:
     assert {one.id for one in known.announcements} == {a.hello.peer, b.hello.peer}
     assert known.age < SOON
     assert not known.stale
+
+
+def test_a_known_peer_that_comes_from_where_it_is_not_announced_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pirate.serve")
+    home = (Address("10.0.0.7", 7070),)
+    peer = Peer.announced(Announcement(hello("client").peer, "anne", home, "1"))
+    monkeypatch.setattr(Roster, "peers", (peer,))
+    with running(tmp_path / "a") as node, client(node.listen) as line:
+        line.send(Stat(DIGEST).frame(1))
+        line.frame()
+    assert "anne comes from 127.0.0.1 and announces 10.0.0.7:7070" in caplog.messages
 
 
 def test_a_node_with_guests_ends_at_once(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ class Guest:
         self._skipping = 0  # bytes still to come of a body that nobody wants
 
     @property
+    def hello(self) -> Hello | None:
+        """Its HELLO, if that has come."""
+        return self._session.hello
+
+    @property
     def introduced(self) -> bool:
         """Whether its HELLO has come."""
         return self._session.hello is not None

@@ -41,6 +41,8 @@ class Server:
 
         ``answer(channel, number, request, host)`` sends one answer; ``drain`` is in seconds.
         """
+        # Called with every request that is not right behind another: who asks, and from where.
+        self.met: Callable[[Address, Hello], None] = lambda _seen, _hello: None
         self._answer = answer
         self._drain = drain
         self._reception = Reception(listener, greet, self._dispatch, limits)
@@ -64,6 +66,8 @@ class Server:
 
     def _dispatch(self, guest: Guest, number: int, request: Request) -> None:
         """Queue a request; start another worker if all are busy and there may be more."""
+        if guest.hello:
+            self.met(guest.address, guest.hello)
         with self._lock:
             self._unanswered += 1
             if hire := self._unanswered > self._workers and self._workers < WORKERS:
