@@ -211,7 +211,7 @@ def test_who_is_denied_is_told_so_at_once(guarded: EtcdServer, access: Access) -
             registry.peers(Deadline(SOON))
         with pytest.raises(DeniedError):
             registry.announce(OURS, Deadline(SOON))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
 
 
 def test_keys_that_the_role_does_not_have_are_denied(

@@ -20,7 +20,10 @@ PAGE = resource.getpagesize()
 def main() -> None:
     folder, descriptors = sys.argv[1], int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    node = Node(load({"listen": "127.0.0.1:0", "drain": "1s"}, {}, os.devnull), (folder,))
+    node = Node(
+        load({"listen": "127.0.0.1:0", "drain": "1s", "discovery": "static"}, {}, os.devnull),
+        (folder,),
+    )
     with Scope() as scope:
         node.start(scope)
         assert node.wait_until_ready(scope.stop)
