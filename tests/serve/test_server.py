@@ -18,7 +18,7 @@ from pirate.scope import Scope, Stop
 from pirate.serve import server as server_module
 from pirate.wire import messages
 from pirate.wire.frames import Kind
-from pirate.wire.messages import ErrorCode, Request
+from pirate.wire.messages import ErrorCode
 
 UNKNOWN = Digest(b"\7" * 20)
 QUESTION = messages.Stat(UNKNOWN)
@@ -33,7 +33,7 @@ class Slow:
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Event()
 
-    def __call__(self, channel: Channel, number: int, _: Request) -> None:
+    def __call__(self, channel: Channel, number: int, *_: object) -> None:
         self.begun.release()
         assert self.go_on.wait(SOON)
         channel.send(NO.frame(number))
@@ -87,7 +87,7 @@ def test_requests_beyond_the_workers_wait_for_one(
 def test_an_exception_in_an_answer_costs_one_connection_not_the_server(
     share: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def answer(channel: Channel, number: int, _: Request) -> None:
+    def answer(channel: Channel, number: int, *_: object) -> None:
         if number == 13:
             raise KeyError("a defect")
         channel.send(NO.frame(number))
@@ -224,7 +224,7 @@ def test_requests_that_no_worker_has_taken_are_let_go_at_the_end(
 ) -> None:
     monkeypatch.setattr(server_module, "WORKERS", 1)
 
-    def answer(channel: Channel, _number: int, _request: Request) -> None:
+    def answer(channel: Channel, _number: int, *_: object) -> None:
         channel.receive_some(memoryview(bytearray(1)))  # until it is aborted
 
     with Honest(share, drain=0.2, answer=answer) as server, contextlib.ExitStack() as stack:
