@@ -10,6 +10,7 @@ from cli.schemas import faults
 
 from pirate.cli.checks import machine
 from pirate.cli.checks.finding import State
+from pirate.cli.checks.others import _host
 from pirate.model import Address, Announcement, PeerId
 
 
@@ -82,3 +83,19 @@ def test_verifying_in_one_piece_only_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert machine.hashing().state is not State.PROBLEM
     monkeypatch.setattr("pirate.disk.sha1.available", lambda: False)
     assert machine.hashing().state is State.WARNING
+
+
+@pytest.mark.parametrize(
+    ("seen", "host"),
+    [
+        ("10.0.0.7:51234", "10.0.0.7"),
+        ("[fd00::7]:51234", "fd00::7"),
+        ("", ""),
+        ("[::1", ""),
+        ("a:b:c", ""),
+        ("local:0", ""),
+        ("--advertise=evil; rm -rf /:1", ""),
+    ],
+)
+def test_what_a_peer_says_it_sees_us_at_may_be_anything(seen: str, host: str) -> None:
+    assert _host(seen) == host

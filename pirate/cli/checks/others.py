@@ -1,5 +1,6 @@
 """Whether we reach the others, and they us."""
 
+import ipaddress
 from contextlib import closing, suppress
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class Others:
         def greet(peer: Peer, deadline: Deadline, stop: Stop) -> Met:
             with network.dialer.talk(peer, deadline, stop) as conversation:
                 met = peer.met(conversation.peer.peer, conversation.peer.name)
-                return Met(met, Address.parse(conversation.seen).host)
+                return Met(met, _host(conversation.seen))
 
         deadline = network.deadline.at_most(ASK_SECONDS)
         with closing(survey(peers, greet, deadline, Stop())) as answers:
@@ -88,12 +89,20 @@ def addresses(settings: Settings, others: Others) -> list[Finding]:
         return [warning("address", f"serve would announce {shown}", do)]
     own = {str(interface.ip.ip) for interface in Interfaces().now}
     known = own | {address.host for address in ours}
-    odd = [met for met in others.met if met.seen not in known]
+    odd = [met for met in others.met if met.seen and met.seen not in known]
     if odd:
         found = f"{odd[0].peer} sees us at {odd[0].seen}, serve would announce {shown}"
         do = f"Let connections to {odd[0].seen} through to us and use --advertise {odd[0].seen}"
         return [warning("address", found, do)]
     return [Finding("address", f"serve would announce {shown}")]
+
+
+def _host(seen: str) -> str:
+    """The host in what a peer says it sees us at; empty if that is no numeric address."""
+    try:
+        return str(ipaddress.ip_address(Address.parse(seen).host))
+    except ValueError:
+        return ""
 
 
 def port(settings: Settings) -> Finding:
