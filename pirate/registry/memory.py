@@ -64,7 +64,7 @@ class MemoryRegistry:
     """One peer's handle on a ``MemoryNetwork``."""
 
     kind = "memory"
-    problem = None
+    problem: RegistryError | None = None
 
     def __init__(self, network: MemoryNetwork, ttl: float = 15.0) -> None:
         self._network = network

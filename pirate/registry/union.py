@@ -55,8 +55,11 @@ class UnionRegistry:
     def peers(self, deadline: Deadline) -> tuple[Peer, ...]:
         """The peers of all parts; RegistryError only if every part failed."""
         answers = self._ask(lambda part: part.peers(deadline))
-        self.problem = _sum(answers)
-        if self.problem and all(isinstance(answer, RegistryError) for answer in answers.values()):
+        failed = {part for part, answer in answers.items() if isinstance(answer, RegistryError)}
+        self.problem = _sum(
+            {part: answers[part] if part in failed else part.problem for part in answers}
+        )
+        if self.problem and len(failed) == len(answers):
             raise self.problem
         for part, answer in answers.items():
             if not isinstance(answer, RegistryError):

@@ -138,6 +138,17 @@ def test_the_problem_ends_when_all_parts_answer(
     assert union.problem is None
 
 
+def test_the_problem_of_a_part_that_answers_all_the_same_is_told(
+    networks: tuple[MemoryNetwork, MemoryNetwork],
+) -> None:
+    class Forgetful(MemoryRegistry):
+        problem: RegistryError | None = RegistryError("lost us")
+
+    union = UnionRegistry(Forgetful(networks[0]), MemoryRegistry(networks[1]))
+    assert union.peers(Deadline(SOON)) == ()
+    assert str(union.problem) == "lost us"
+
+
 def test_only_when_every_part_fails_there_is_no_listing(
     networks: tuple[MemoryNetwork, MemoryNetwork],
 ) -> None:
