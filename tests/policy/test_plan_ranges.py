@@ -137,3 +137,25 @@ def test_bytes_that_came_for_nothing_can_be_asked_for_again() -> None:
     made.waste("A", 6)
     made.join("M", false_chain(TRUE, {6}))
     assert made.take("A", 0) == 6
+
+
+def test_what_another_proves_completes_no_claim_that_nobody_vouches_for() -> None:
+    false = false_chain(TRUE, {2, 3, 4})
+    made = plan("L", chain=false, proven=links(false, *NEEDED))
+    assert made.take("L", 0) == LAST
+    made.leave("L")
+    made.join("A", TRUE)
+    assert made.take("A", 0) == LAST
+    made.prove("A", LAST, 0)  # it is the same in both chains
+    assert not made.done
+    assert drain(made, "A") == [*NEEDED]
+    assert made.done
+
+
+def test_a_test_that_is_late_and_tells_nothing_any_more_is_not_asked_for_again() -> None:
+    made = plan("A", "B", proven=links(TRUE, LAST))
+    made.join("L", false_chain(TRUE, {6}))
+    assert made.take("A", 0) == 6
+    made.leave("L")
+    assert [made.take("A", 1), made.take("A", 1)] == [*NEEDED]
+    assert made.take("B", 100) == 2
