@@ -105,6 +105,8 @@ def test_a_call_that_fails_ends_the_mirror_since_its_stream_may_be_as_dead(
     etcd.freeze()
     assert names(ours) == ["n1"]  # nobody has told it that
     assert fails_in_time(lambda deadline: ours.announce(OURS, deadline))
+    assert ours._client._stream
+    assert not ours._client._stream._call.is_active()  # gRPC alone would take seconds
     assert asked.told.wait(SOON)
     assert fails_in_time(ours.peers)
     etcd.thaw()
