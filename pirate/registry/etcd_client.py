@@ -200,7 +200,8 @@ class Client:
         )
         self._client.metadata = (_WITH_LEADER,)
         try:
-            answer = self._client.authstub.Authenticate(request, self._client.timeout)
+            stub = etcdrpc.AuthStub(self._client.channel)  # its own stays at a dead member
+            answer = stub.Authenticate(request, self._client.timeout)
         except grpc.RpcError as error:
             if not _says(error, _NO_USERS):  # as after a wipe; it may know users again later
                 if _status(error)[0] in _TRANSIENT:

@@ -171,6 +171,16 @@ def test_who_logs_in_is_announced(ours: EtcdRegistry) -> None:
     assert works(ours)
 
 
+@pytest.mark.usefixtures("root")
+def test_a_dead_member_does_not_keep_us_from_logging_in_at_another(
+    guarded: EtcdServer, handles: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.choice", lambda members: members[0])  # where clients begin
+    registry = EtcdRegistry((nobody(), guarded.address), access=USER)
+    handles.callback(registry.close)
+    assert works(registry)
+
+
 def test_a_token_that_has_run_out_is_replaced(ours: EtcdRegistry) -> None:
     assert works(ours)
     time.sleep(2.5)  # the clock of etcd is its own
