@@ -45,9 +45,10 @@ class Place:
 
     def misnamed(self) -> list[str]:
         """What stands under a final name and is not the file."""
+        there = self.folder.iterdir() if self.folder.exists() else ()  # removed if made for nothing
         return [
             f"{path.name} stands there and is not the file"
-            for path in self.folder.iterdir()
+            for path in there
             if not path.name.startswith(".")
             and (path.name != self.sample.name or path.read_bytes() != self.sample.content)
         ]
