@@ -31,8 +31,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
 
 
 def _look(arguments: Namespace, settings: Settings) -> Iterator[Finding]:
-    used = file_in_use(arguments.config, os.environ)
-    yield Finding("settings", used or "no configuration file; flags, variables and defaults")
+    yield _settings(arguments, settings)
     yield from places.etcd(settings)
     yield from places.multicast(settings)
     with Network(settings) as network:
@@ -45,6 +44,16 @@ def _look(arguments: Namespace, settings: Settings) -> Iterator[Finding]:
     yield machine.folder("folder", os.getcwd())  # noqa: PTH109
     yield machine.descriptors()
     yield machine.hashing()
+
+
+def _settings(arguments: Namespace, settings: Settings) -> Finding:
+    """What decides where peers are looked for, and the file that it comes from, if any."""
+    said = [f"discovery {settings.discovery}"]
+    for name, addresses in (("etcd", settings.etcd), ("peers", settings.peers)):
+        if addresses:
+            said.append(f"{name} {', '.join(map(str, addresses))}")
+    used = file_in_use(arguments.config, os.environ)
+    return Finding("settings", f"{'; '.join(said)}; {used or 'no configuration file'}")
 
 
 def _show(finding: Finding, output: Output) -> None:
