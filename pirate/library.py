@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pirate.chain import Chain
-from pirate.deadline import Clock
+from pirate.disk.hashcache import HashCache, Look
 from pirate.disk.hashing import Hashed, Job, hash_all
-from pirate.disk.tree import Identity, Parts, open_file, walk
+from pirate.disk.state import State
+from pirate.disk.tree import Identity, Parts, generation_of, open_file, walk
 from pirate.errors import NotFoundError, StaleError
 from pirate.model import Catalog, Digest, Entry
 from pirate.scope import Stop
@@ -70,17 +71,17 @@ class Library:
         rescan: float,
         changed: Callable[[], None] = lambda: None,
         threads: int | None = None,
-        clock: Clock = time.monotonic,
+        cache: HashCache | None = None,
     ) -> None:
         """``rescan``: seconds between scans; ``changed`` is called after every new revision.
 
-        ``threads``: how many hash, one a core if None.
+        ``threads``: how many hash, one a core if None. ``cache``: none if None.
         """
         self._roots = roots
         self._rescan = rescan
         self._changed = changed
         self._threads = threads or os.cpu_count() or 1
-        self._clock = clock
+        self._cache = cache or HashCache(State(""))
         self._known: dict[Place, Hashed] = {}
         self._troubled: set[Place] = set()
         self._wanted = threading.Event()
@@ -151,29 +152,34 @@ class Library:
         """Bring the snapshot up to date, reading only the files that changed."""
         trouble: dict[Place, OSError] = {}
         jobs = self._walk(trouble, stop)
-        published = self._clock()
+        published = time.monotonic()
         for outcomes in hash_all(jobs, stop, self._threads):
             for job, outcome in outcomes:
                 place = Place(job.root, job.parts)
                 if isinstance(outcome, Hashed):
                     self._known[place] = outcome
+                    self._cache.keep(outcome, job.label)
                     continue
                 self._known.pop(place, None)
                 if outcome:  # else it changed while it was read, and waits for the next scan
                     trouble[place] = outcome
-            if self._clock() - published > PUBLISH_SECONDS:
+            if time.monotonic() - published > PUBLISH_SECONDS:
+                self._cache.flush()
                 self._publish()
-                published = self._clock()
-        if stop.is_set:
-            return
-        self._publish()
-        self._tell(trouble)
-        self.scanned.set()
+                published = time.monotonic()
+        if not stop.is_set:
+            self._publish()
+            self._tell(trouble)
+        self._cache.flush()
+        if not stop.is_set and not self.scanned.is_set():
+            self.scanned.set()
+            self._cache.prune()
 
     def _walk(self, trouble: dict[Place, OSError], stop: Stop) -> list[Job]:
         """Walk everything: forget what is gone, and give what has to be read."""
         before, self._known = self._known, {}
-        jobs = []
+        jobs: list[Job] = []
+        looks: list[Look] = []
         for root in self._roots:
 
             def note(parts: Parts, error: OSError, root: str = root) -> None:
@@ -188,8 +194,21 @@ class Library:
                     self._known[place] = known  # stays listed even if it is read again
                     if known.settled:
                         continue
-                jobs.append(Job(root, found.parts, found.identity.size))
-        return jobs
+                jobs.append(Job(root, found.parts, found.identity.size, found.label))
+                # What has changed where it is was not renamed.
+                looks.append(Look(found.identity, 0 if place in before else found.label))
+        return self._unread(jobs, looks, stop)
+
+    def _unread(self, jobs: list[Job], looks: list[Look], stop: Stop) -> list[Job]:
+        """The jobs whose files the cache does not know."""
+        unread = []
+        found = self._cache.find(looks, stop, lambda index: generation_of(*jobs[index][:2]))
+        for job, hashed in zip(jobs, found, strict=True):
+            if hashed:
+                self._known[Place(job.root, job.parts)] = hashed
+            else:
+                unread.append(job)
+        return unread
 
     def _tell(self, trouble: dict[Place, OSError]) -> None:
         """Log what cannot be shared, once and not at every scan."""

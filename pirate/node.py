@@ -11,6 +11,7 @@ from dataclasses import replace
 from pirate import __version__, discovery, record
 from pirate.acquaintances import Acquaintances
 from pirate.config import Settings
+from pirate.disk.hashcache import HashCache
 from pirate.disk.identity import Identity
 from pirate.disk.state import State
 from pirate.errors import BindError, UsageError
@@ -75,7 +76,9 @@ class Node:
             raise
         self.listen = Address(*listener.getsockname()[:2])
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
-        self.library = Library(folders, rescan=settings.rescan, changed=self._changed)
+        self.library = Library(
+            folders, rescan=settings.rescan, changed=self._changed, cache=HashCache(state)
+        )
         limit = settings.limit_up
         handler = Handler(
             self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from honest import SOON, digest_of
 
+from pirate.disk.hashcache import HashCache
+from pirate.disk.state import State
 from pirate.library import Library
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -13,11 +15,15 @@ from pirate.scope import Stop
 class Shelf:
     """A library that scans when the test says, and what it has read and told."""
 
-    def __init__(self, *folders: Path) -> None:
+    def __init__(self, *folders: Path, state: Path | None = None) -> None:
         self.changes = 0
         self.folders = folders
         self.library = Library(
-            tuple(map(str, folders)), rescan=SOON, changed=self._changed, threads=2
+            tuple(map(str, folders)),
+            rescan=SOON,
+            changed=self._changed,
+            threads=2,
+            cache=HashCache(State(str(state or ""))),
         )
 
     def _changed(self) -> None:

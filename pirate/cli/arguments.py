@@ -238,4 +238,7 @@ def _doctor(command: Parser) -> None:
 
 def _hash(command: Parser) -> None:
     command.add_argument("files", metavar="FILE", nargs="+")
+    command.add_argument(
+        "--state", metavar="DIR", help="remember digests there (~/.local/state/pirate)"
+    )
     _output(command)

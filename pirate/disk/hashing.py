@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, segment_size
 from pirate.disk import sha1
-from pirate.disk.tree import Identity, open_file
+from pirate.disk.tree import Identity, generation, open_file
 from pirate.model import Digest
 from pirate.scope import Scope, Stop
 
@@ -24,11 +24,12 @@ _BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Job(NamedTuple):
-    """A file to hash: where it is and how large it was when it was found."""
+    """A file to hash: where it is, how large it was when it was found, and its label."""
 
     root: str
     parts: tuple[str, ...]
     size: int
+    label: int = 0
 
 
 class Hashed(NamedTuple):
@@ -42,6 +43,7 @@ class Hashed(NamedTuple):
     states: bytes  # of its chain, none if it has one segment or chains cannot be had here
     identity: Identity
     settled: bool
+    generation: int = 0  # of its inode, 0 if the file system does not tell
 
 
 def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
@@ -81,19 +83,29 @@ def chain_of(file: int, size: int, stop: Stop) -> tuple[Digest | None, bytes]:
 def hash_one(job: Job, stop: Stop) -> Hashed | None:
     """Hash one file; None if it changed while it was read. Raises OSError."""
     file = open_file(job.root, job.parts)
-    started = time.time_ns()
     try:
-        before = Identity.of(os.fstat(file))
-        if before.size > LEAST_SEGMENT and sha1.available():
-            digest, states = chain_of(file, before.size, stop)
-        else:
-            digest, states = digest_of(file, stop), b""
-        after = Identity.of(os.fstat(file))
+        return hash_file(file, stop)
     finally:
         os.close(file)
+
+
+def hash_file(file: int, stop: Stop) -> Hashed | None:
+    """Hash an open file; None if it changed while it was read, or if stopped."""
+    started = time.time_ns()
+    before = Identity.of(os.fstat(file))
+    if before.size > LEAST_SEGMENT and sha1.available():
+        digest, states = chain_of(file, before.size, stop)
+    else:
+        digest, states = digest_of(file, stop), b""
+    after = Identity.of(os.fstat(file))
     if digest is None or before != after:
         return None
-    return Hashed(digest, states, after, settled=after.ctime < started - YOUNG_NS)
+    return Hashed(digest, states, after, settled(after, started), generation(file))
+
+
+def settled(identity: Identity, now: int) -> bool:
+    """Whether a file would not have this identity if it had been written after ``now``."""
+    return identity.ctime < now - YOUNG_NS
 
 
 Outcome = tuple[Job, Hashed | OSError | None]

@@ -68,6 +68,20 @@ class State:
         with _Trying(self.note), self._folder() as folder:
             os.unlink(name, dir_fd=folder)
 
+    def place(self, name: str) -> str:
+        """The path of a file for a library that opens it itself, made if it is not there.
+
+        Empty if it cannot be had.
+        """
+        if not self._path:
+            return ""
+        with _Trying(self.note), self._folder(make=True) as folder:
+            with contextlib.suppress(FileExistsError):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(name, flags, 0o600, dir_fd=folder))
+            return os.path.join(self._path, name)
+        return ""
+
     def names(self) -> list[str]:
         """The names of all files."""
         with _Trying(self.note), self._folder() as folder:

@@ -5,8 +5,12 @@ renamed or linked meanwhile can lead outside the folder.
 """
 
 import contextlib
+import fcntl
 import os
 import stat
+import struct
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -20,6 +24,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
 # O_NONBLOCK: a FIFO that took a file's place must not block the thread that opens it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+# FS_IOC_GETVERSION of Linux, _IOR('v', 1, long); what comes is an int.
+_GENERATION = 0x80007601 | struct.calcsize("l") << 16
 
 # Deeper folders are left out: each level costs a descriptor while it is walked.
 DEEPEST = 64
@@ -43,10 +50,11 @@ class Identity(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A regular file of a walk: its path below the root, and its identity."""
+    """A regular file of a walk: its path below the root, its identity, and its label."""
 
     parts: Parts
     identity: Identity
+    label: int
 
 
 Trouble = Callable[[Parts, OSError], None]
@@ -82,6 +90,7 @@ def walk(root: str, trouble: Trouble) -> Iterator[Found]:
 def _walk(folder: int, parts: Parts, trouble: Trouble) -> Iterator[Found]:
     """Walk an open folder, which is closed here."""
     try:
+        inode = os.fstat(folder).st_ino
         with os.scandir(folder) as entries:
             names = [entry for entry in entries if shared(entry.name)]
         for entry in names:
@@ -92,13 +101,31 @@ def _walk(folder: int, parts: Parts, trouble: Trouble) -> Iterator[Found]:
                         deeper = os.open(entry.name, _NEXT_FOLDER, dir_fd=folder)
                         yield from _walk(deeper, below, trouble)
                 elif entry.is_file(follow_symlinks=False):
-                    yield Found(below, Identity.of(entry.stat(follow_symlinks=False)))
+                    status = entry.stat(follow_symlinks=False)
+                    yield Found(below, Identity.of(status), label(inode, entry.name, status))
             except OSError as error:
                 trouble(below, error)
     except OSError as error:
         trouble(parts, error)
     finally:
         os.close(folder)
+
+
+def label(folder: int, name: str, status: os.stat_result) -> int:
+    """A number of 32 bits for a file's name in the folder of that inode; 0 if it has several.
+
+    A file that has another label than before has been renamed. It is the same if one of the
+    folders above it was.
+    """
+    return zlib.crc32(b"%d/%s" % (folder, os.fsencode(name))) if status.st_nlink == 1 else 0
+
+
+def generation(file: int) -> int:
+    """What tells an open file from those that had its inode before; 0 if nothing does."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return int.from_bytes(fcntl.ioctl(file, _GENERATION, bytes(8))[:4], sys.byteorder)
+    return 0
 
 
 def open_file(root: str, parts: Parts) -> int:
@@ -116,6 +143,17 @@ def open_file(root: str, parts: Parts) -> int:
         os.close(file)
         raise OSError(f"{'/'.join(parts)} is no regular file any more")
     return file
+
+
+def generation_of(root: str, parts: Parts) -> int:
+    """The generation of the file at ``parts`` below ``root``; 0 if it has none."""
+    with contextlib.suppress(OSError):
+        file = open_file(root, parts)
+        try:
+            return generation(file)
+        finally:
+            os.close(file)
+    return 0
 
 
 def open_folder(root: str, parts: Parts) -> int:

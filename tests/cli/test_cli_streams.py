@@ -158,7 +158,7 @@ def test_files_that_fail_alike_give_their_own_code(pirate: Pirate, files: Honest
 def test_an_unexpected_error_is_one_line_and_with_vv_a_traceback(
     pirate: Pirate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pirate.cli.commands.hash.digest_of", lambda _: 1 / 0)
+    monkeypatch.setattr("pirate.cli.commands.hash.hash_file", lambda *_: 1 / 0)
     done = pirate("hash", __file__)
     assert done.code == 1
     assert done.err == "pirate: internal: ZeroDivisionError: division by zero; report this\n"

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pirate.disk.tree import DEEPEST, Identity, Parts, open_file, open_folder, walk
+from pirate.disk.tree import (
+    DEEPEST,
+    Identity,
+    Parts,
+    generation_of,
+    open_file,
+    open_folder,
+    walk,
+)
 
 Told = dict[Parts, OSError]
 
@@ -210,3 +218,37 @@ def test_a_folder_is_not_made_through_what_is_none(tmp_path: Path, kind: str) ->
     with pytest.raises(OSError, match=r".+"):
         open_folder(str(tmp_path), ("a", "b"))
     assert not list(outside.iterdir())
+
+
+def test_a_label_tells_names_and_folders_apart_but_not_where_the_folder_is(share: Path) -> None:
+    (share / "folder").mkdir()
+    for name in ("a", "folder/a", "folder/b"):
+        (share / name).write_bytes(b"1")
+
+    def labels() -> dict[str, int]:
+        return {"/".join(each.parts): each.label for each in walk(str(share), lambda *_: None)}
+
+    before = labels()
+    assert len(set(before.values())) == 3
+    (share / "folder").rename(share / "moved")
+    assert labels() == {name.replace("folder", "moved"): label for name, label in before.items()}
+
+
+def test_a_file_with_several_names_has_no_label(share: Path) -> None:
+    (share / "a").write_bytes(b"1")
+    (share / "b").hardlink_to(share / "a")
+    assert [each.label for each in walk(str(share), lambda *_: None)] == [0, 0]
+
+
+def test_another_file_with_the_same_inode_has_another_generation(share: Path) -> None:
+    seen = set()
+    for _ in range(20):
+        (share / "file").touch()
+        known = (share / "file").stat().st_ino, generation_of(str(share), ("file",))
+        assert known[1] == 0 or known not in seen
+        seen.add(known)
+        (share / "file").unlink()
+
+
+def test_what_is_not_there_has_no_generation(share: Path) -> None:
+    assert generation_of(str(share), ("nowhere",)) == 0

@@ -1,27 +1,41 @@
 """``pirate hash``: the digests of local files, in sha1sum's format."""
 
+import contextlib
 import os
 import stat
 from argparse import Namespace
+from pathlib import Path
 
 from pirate.cli.output import Output, one_line
 from pirate.cli.sums import sum_line
 from pirate.cli.text import counted, harmless
 from pirate.config import Settings
-from pirate.disk.hashing import digest_of
-from pirate.disk.tree import translated
+from pirate.disk.hashcache import HashCache, Look
+from pirate.disk.hashing import Hashed, digest_of, hash_file
+from pirate.disk.state import State
+from pirate.disk.tree import Identity, translated
 from pirate.errors import LocalIOError, PartialError
 from pirate.model import Digest
+from pirate.scope import Stop
 
 
-def run(arguments: Namespace, _settings: Settings, output: Output) -> int:
+def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """Hash every file that can be read; then raise for those that cannot."""
+    cache = HashCache(State(settings.state))
+    try:
+        return _run(arguments, cache, output)
+    finally:
+        cache.flush()
+
+
+def _run(arguments: Namespace, cache: HashCache, output: Output) -> int:
+    known = _known(arguments.files, cache)
     files = []
     failed: dict[str, LocalIOError] = {}
     shown = harmless if output.stdout.isatty() else str
     for path in arguments.files:
         try:
-            digest, size = _hash(path)
+            digest, size = _hash(path, known, cache)
         except LocalIOError as error:
             failed[path] = error
             if not output.json:
@@ -40,7 +54,16 @@ def run(arguments: Namespace, _settings: Settings, output: Output) -> int:
     return whole.exit_code
 
 
-def _hash(path: str) -> tuple[Digest, int]:
+def _known(paths: list[str], cache: HashCache) -> dict[Identity, Hashed]:
+    """What the cache knows of these files."""
+    looks = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            looks.append(Look(Identity.of(Path(path).stat())))
+    return {hashed.identity: hashed for hashed in cache.find(looks, Stop()) if hashed}
+
+
+def _hash(path: str, known: dict[Identity, Hashed], cache: HashCache) -> tuple[Digest, int]:
     with translated(f"cannot read {path}"):
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -49,8 +72,17 @@ def _hash(path: str) -> tuple[Digest, int]:
                 raise LocalIOError(f"{path} is a folder")
             if not stat.S_ISREG(status.st_mode):
                 raise LocalIOError(f"{path} is no regular file")
-            digest = digest_of(file)
+            hashed = known.get(Identity.of(status))
+            return hashed.digest if hashed else _read(file, cache), status.st_size
         finally:
             os.close(file)
+
+
+def _read(file: int, cache: HashCache) -> Digest:
+    hashed = hash_file(file, Stop())
+    if hashed:
+        cache.keep(hashed)
+        return hashed.digest
+    digest = digest_of(file)  # it grows, and this is what it had at some time
     assert digest  # noqa: S101 - None is for those who pass a Stop
-    return digest, status.st_size
+    return digest
