@@ -1,5 +1,6 @@
 """What the others have: their catalogs, cached for a while and asked for only if changed."""
 
+import math
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -79,14 +80,23 @@ class Catalogs:
         return self._flights.join(peer.key, ask)
 
     def of_all(
-        self, peers: Sequence[Peer], deadline: Deadline, stop: Stop, *, refresh: bool = False
+        self,
+        peers: Sequence[Peer],
+        deadline: Deadline,
+        stop: Stop,
+        *,
+        refresh: bool = False,
+        each: float = math.inf,
     ) -> Generator[tuple[Peer, Listing | PeerError], None, None]:
-        """Every peer with its listing, or why there is none, as they come."""
+        """Every peer with its listing, or why there is none, as they come.
+
+        Each may take ``each`` seconds.
+        """
 
         def ask(peer: Peer, deadline: Deadline, stop: Stop) -> Listing:
             return self.of(peer, deadline, stop, refresh=refresh)
 
-        return survey(peers, ask, deadline, stop)
+        return survey(peers, ask, deadline, stop, each=each)
 
     def _fresh(self, listing: Listing, peer: Peer) -> bool:
         announced = peer.announcement.revision if peer.announcement else None

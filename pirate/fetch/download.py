@@ -30,12 +30,20 @@ from pirate.scope import Scope, Stop
 # however long mute peers keep the last look waiting.
 LOOK_AGAIN_SECONDS = 5.0
 
+# Where there are more, less often: asking 10,000 takes seconds, and each of them some work.
+LOOK_AGAIN_PEERS = 250
+
 # How long a holder may take to send its chain: 0.3 MB at most.
 CHAIN_SECONDS = 10.0
 
 # Where all holders so far have no chain, others that may have one are waited for as long as
 # answers come at all, with no more than so many seconds between them.
 UNCHAINED_SECONDS = 0.5
+
+
+def look_again_seconds(peers: int) -> float:
+    """How often newcomers are looked for among so many."""
+    return LOOK_AGAIN_SECONDS * max(1.0, peers / LOOK_AGAIN_PEERS)
 
 
 class Download:
@@ -117,8 +125,8 @@ class Download:
         with Scope(self._terms.stop) as scope:
             while True:
                 before, problem = self._progress, self._problem
-                look_again = self._terms.deadline.at_most(LOOK_AGAIN_SECONDS)
                 asked = peers()
+                look_again = self._terms.deadline.at_most(look_again_seconds(len(asked)))
                 missed = self._search(asked, landing, scope)
                 if self._wait(look_again):
                     return True
@@ -151,8 +159,11 @@ class Download:
         looking = Stop()  # ends also when there is nothing left to look for
         self._unchained = False
         ask = holding(self._digest, self._terms.dialer)
-        soon = self._terms.deadline.at_most(SEARCH_SECONDS)
-        answers = survey(peers, ask, soon, looking, self._patience)
+        answers = survey(
+            *(peers, ask, self._terms.deadline, looking),
+            patience=self._patience,
+            each=SEARCH_SECONDS,
+        )
         with scope.stop.waking(looking.set), self._over.waking(looking.set), closing(answers):
             for peer, answer in answers:
                 if isinstance(answer, PeerError):

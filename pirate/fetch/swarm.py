@@ -12,7 +12,8 @@ from pirate.net.survey import Ask, survey
 from pirate.ref import Prefix
 from pirate.scope import Stop
 
-# How long one search may take, in seconds. A peer that needs longer is asked again later.
+# How long a peer may take to answer a search, in seconds. If it needs longer it is asked again
+# later.
 SEARCH_SECONDS = 5.0
 
 # How a peer says that it cannot give a file. Other refusals, as BUSY, say nothing about it.
@@ -37,7 +38,7 @@ def search(
     digest: Digest, peers: Sequence[Peer], dialer: Dialer, deadline: Deadline, stop: Stop
 ) -> Generator[Answer, None, None]:
     """Ask every peer for ``digest``; yields each with its Holder, or why it is none."""
-    return survey(peers, holding(digest, dialer), deadline.at_most(SEARCH_SECONDS), stop)
+    return survey(peers, holding(digest, dialer), deadline, stop, each=SEARCH_SECONDS)
 
 
 def holding(digest: Digest, dialer: Dialer) -> Ask[Holder]:
@@ -67,7 +68,7 @@ def complete(
 
     matches: set[Digest] = set()
     missed: list[tuple[Peer, PeerError]] = []
-    with closing(survey(peers, ask, deadline.at_most(SEARCH_SECONDS), stop)) as answers:
+    with closing(survey(peers, ask, deadline, stop, each=SEARCH_SECONDS)) as answers:
         for peer, answer in answers:
             if isinstance(answer, PeerError):
                 missed.append((peer, answer))

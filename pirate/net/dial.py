@@ -23,6 +23,9 @@ STALL_SECONDS = 10.0
 KEEP_SECONDS = 30.0
 KEEP_PER_PEER = 4
 
+# Altogether: a process may have but 1,024 descriptors, and who asks 10,000 peers met them all.
+KEEP = 256
+
 # Whose an idle connection is. The id of a peer that the user named is not known before its
 # HELLO, so that its address alone has to do.
 _Key = tuple[tuple[Address, ...], PeerId | None]
@@ -54,8 +57,9 @@ class Dialer:
         self._clock = clock
         self._ways = ways or Ways()
         self._targets = Targets(clock)
-        self._lock = threading.Lock()  # guards _idle
+        self._lock = threading.Lock()  # guards the two below
         self._idle: dict[_Key, list[tuple[float, Conversation]]] = {}
+        self._count = 0
 
     @contextmanager
     def talk(self, peer: Peer, deadline: Deadline, stop: Stop) -> Iterator[Conversation]:
@@ -83,28 +87,41 @@ class Dialer:
         """Close every idle connection."""
         self._targets.close()
         with self._lock:
-            idle, self._idle = self._idle, {}
+            idle, self._idle, self._count = self._idle, {}, 0
         for _, conversation in (kept for several in idle.values() for kept in several):
             conversation.channel.close()
 
     def _kept(self, peer: Peer) -> Conversation | None:
         while True:
             with self._lock:
-                several = self._idle.get(_key(peer))
-                if not several:
+                if _key(peer) not in self._idle:
                     return None
-                since, conversation = several.pop()
+                since, conversation = self._take(_key(peer), -1)
             if self._clock() - since < KEEP_SECONDS and conversation.channel.quiet:
                 return conversation
             conversation.channel.close()
 
     def _keep(self, peer: Peer, conversation: Conversation) -> None:
+        surplus: Conversation | None = conversation
         with self._lock:
             several = self._idle.setdefault(_key(peer), [])
             if len(several) < KEEP_PER_PEER:
                 several.append((self._clock(), conversation))
-                return
-        conversation.channel.close()
+                self._count += 1
+                # Of whom we have met first; those who matter are met again and again.
+                full = self._count > KEEP
+                surplus = self._take(next(iter(self._idle)), 0)[1] if full else None
+        if surplus:
+            surplus.channel.close()
+
+    def _take(self, key: _Key, place: int) -> tuple[float, Conversation]:
+        """Take one of a peer's; a peer without any is not kept in mind. Under the lock."""
+        several = self._idle[key]
+        taken = several.pop(place)
+        self._count -= 1
+        if not several:
+            del self._idle[key]
+        return taken
 
     def _open(self, peer: Peer, deadline: Deadline, stop: Stop) -> Conversation:
         """Dial where the peer is said to be, as far as that is ours to dial."""

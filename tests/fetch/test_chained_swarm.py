@@ -283,6 +283,11 @@ def test_a_holder_that_appears_later_joins_in(rig: Rig, monkeypatch: pytest.Monk
     assert second.sent > SIZE // 2
 
 
+def test_newcomers_are_looked_for_less_often_among_very_many() -> None:
+    assert download.look_again_seconds(3) == download.LOOK_AGAIN_SECONDS
+    assert download.look_again_seconds(10_000) == 40 * download.LOOK_AGAIN_SECONDS
+
+
 def test_mute_peers_do_not_make_the_looks_for_newcomers_rarer(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,6 +213,17 @@ def test_only_some_idle_connections_are_kept(dial: Dialer) -> None:
         assert fake.accepted == KEEP_PER_PEER + 4
 
 
+def test_of_many_peers_those_met_last_keep_their_connections(
+    dial: Dialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirate.net.dial.KEEP", 2)
+    with contextlib.ExitStack() as stack:
+        fakes = [stack.enter_context(Fake(Holder(CONTENT))) for _ in range(3)]
+        for fake in (*fakes, *reversed(fakes)):
+            stat(dial, fake.peer)
+        assert [fake.accepted for fake in fakes] == [2, 1, 1]
+
+
 def test_a_conversation_that_was_stopped_is_not_kept(dial: Dialer) -> None:
     stop = Stop()
     with Fake(Holder(CONTENT)) as fake:

@@ -7,7 +7,7 @@ from honest import QUICK, SOON
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, StalledError
 from pirate.model import Address, Peer
-from pirate.net.survey import AT_ONCE, _in_rounds, survey
+from pirate.net.survey import AT_ONCE, MOST_AT_ONCE, _in_rounds, survey
 from pirate.scope import Stop
 
 PEERS = [Peer((Address("127.0.0.1", number),)) for number in range(1, 101)]
@@ -44,6 +44,46 @@ def test_the_quickest_comes_first_and_silence_delays_nobody() -> None:
     assert time.monotonic() - began < QUICK
 
 
+def test_many_silent_peers_do_not_keep_the_others_from_being_asked() -> None:
+    silent = set(PEERS[: AT_ONCE + 10])
+
+    def ask(peer: Peer, _: Deadline, stop: Stop) -> int:
+        if peer in silent and stop.wait(SOON):
+            raise LostError("aborted")
+        return 1
+
+    began = time.monotonic()
+    with closing(survey(PEERS, ask, Deadline(SOON), Stop())) as answers:
+        heard = [next(answers)[0] for _ in range(len(PEERS) - len(silent))]
+    assert not silent & set(heard)
+    assert time.monotonic() - began < QUICK
+
+
+def test_the_time_of_each_begins_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pirate.net.survey.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("pirate.net.survey.AT_ONCE", 1)
+    lefts = []
+
+    def ask(peer: Peer, deadline: Deadline, stop: Stop) -> int:
+        lefts.append(deadline.left)
+        stop.wait(0.5 if peer is PEERS[0] else 0.0)
+        return 1
+
+    list(survey(PEERS[:2], ask, Deadline(2 * SOON), Stop(), each=SOON))
+    assert SOON - 0.4 < lefts[1] <= SOON
+
+
+def test_who_does_not_keep_to_its_time_is_not_waited_for() -> None:
+    def ask(peer: Peer, _: Deadline, stop: Stop) -> int:
+        if peer is PEERS[1]:
+            stop.wait(SOON)
+            raise LostError("aborted")
+        return 1
+
+    answers = dict(survey(PEERS[:3], ask, Deadline(SOON), Stop(), each=0.2))
+    assert isinstance(answers[PEERS[1]], StalledError)
+
+
 def test_who_has_not_answered_by_the_deadline_is_told_apart() -> None:
     def ask(peer: Peer, deadline: Deadline, stop: Stop) -> int:
         if peer is PEERS[1]:
@@ -67,7 +107,7 @@ def test_silence_is_waited_for_as_long_as_patience_says() -> None:
         return 0.1 if len(answers) == 2 else SOON
 
     began = time.monotonic()
-    for answer in survey(PEERS[:3], ask, Deadline(SOON), Stop(), patience):
+    for answer in survey(PEERS[:3], ask, Deadline(SOON), Stop(), patience=patience):
         answers.append(answer)  # noqa: PERF402 - patience looks at it
     assert answers[2][0] is PEERS[1]
     assert isinstance(answers[2][1], StalledError)
@@ -96,8 +136,9 @@ def test_more_peers_than_threads_are_asked_one_after_the_other() -> None:
         asking -= 1
         return 1
 
-    assert len(list(survey(PEERS, ask, Deadline(SOON), Stop()))) == len(PEERS)
-    assert most <= AT_ONCE
+    peers = [Peer((Address("127.0.0.1", number),)) for number in range(1, 2 * MOST_AT_ONCE)]
+    assert len(list(survey(peers, ask, Deadline(SOON), Stop()))) == len(peers)
+    assert most <= MOST_AT_ONCE
 
 
 def test_a_stop_ends_it_at_once() -> None:

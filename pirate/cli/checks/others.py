@@ -47,8 +47,8 @@ class Others:
                 met = peer.met(conversation.peer.peer, conversation.peer.name)
                 return Met(met, _host(conversation.seen))
 
-        deadline = network.deadline.at_most(ASK_SECONDS)
-        with closing(survey(peers, greet, deadline, Stop())) as answers:
+        answers = survey(peers, greet, network.deadline, Stop(), each=ASK_SECONDS)
+        with closing(answers):
             for peer, answer in answers:
                 if isinstance(answer, PeerError):
                     self.missed.append((peer, answer))

@@ -39,11 +39,12 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """List, merge, filter, print. Fails only if not one peer could be asked."""
     with Network(settings, only=_only(arguments.on)) as network:
         peers = _chosen(network.everybody(), arguments.on)
-        deadline = network.deadline.at_most(ASK_SECONDS)
         catalogs = Catalogs(network.dialer)
         listings: list[Listing] = []
         failed: list[tuple[Peer, PeerError]] = []
-        asked = catalogs.of_all(peers, deadline, Stop(), refresh=arguments.refresh)
+        asked = catalogs.of_all(
+            peers, network.deadline, Stop(), refresh=arguments.refresh, each=ASK_SECONDS
+        )
         with closing(asked) as answers:
             for peer, answer in answers:
                 if isinstance(answer, PeerError):

@@ -41,8 +41,8 @@ def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
 
         peers = network.everybody()
         snapshot = network.snapshot
-        deadline = network.deadline.at_most(ASK_SECONDS)
-        with closing(survey(peers, probe, deadline, Stop())) as answers:
+        answers = survey(peers, probe, network.deadline, Stop(), each=ASK_SECONDS)
+        with closing(answers):
             found = [_row(peer, answer) for peer, answer in answers]
         named = all(peer.via == ("static",) for peer in peers)
         if found and named and not any(row["reachable"] for row in found):
