@@ -15,6 +15,7 @@ from pirate.errors import RegistryError
 from pirate.registry.access import PLAIN
 from pirate.registry.etcd import PREFIX, EtcdRegistry
 from pirate.registry.etcd_client import Client
+from pirate.registry.etcd_mirror import TRUSTED_SECONDS, trusted_seconds
 
 OURS = announcement(1)
 OUR_KEY = PREFIX + str(OURS.id)
@@ -155,3 +156,8 @@ def test_beyond_the_limit_there_is_no_mirror(
     assert until(lambda: names(ours) == ["n2", "n3"])
     operator.delete(PREFIX + str(announcement(2).id))
     assert names(ours) == ["n3", "n4"]
+
+
+def test_a_mirror_of_very_many_is_believed_for_longer() -> None:
+    assert trusted_seconds(1_000) == trusted_seconds(1) == TRUSTED_SECONDS
+    assert trusted_seconds(10_000) == 10 * TRUSTED_SECONDS
