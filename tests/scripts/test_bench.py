@@ -111,3 +111,13 @@ def test_holders_says_what_it_needs(bare_run: Run) -> None:
     done = bare_run("scripts/bench/holders")
     assert done.returncode == 1
     assert done.stderr == "holders: this needs root, and ip and tc: apt install iproute2\n"
+
+
+def test_crowd_finds_what_one_of_many_has(bare_run: Run, pirate: Path, tmp_path: Path) -> None:
+    arguments = ("--peers", 40, "--files", 2, "--runs", 1, "--seconds", 1, "--folder", tmp_path)
+    done = bare_run("scripts/bench/crowd", *arguments, "--pirate", pirate)
+    assert done.returncode == 0, done.stderr
+    report = last_line(done.stdout)
+    assert set(report["rows"]) == {"get first", "get middle", "get last", "peers", "ls", "seen"}
+    assert report["record_bytes"] > 200
+    assert report["serve_rss_of_all"] > 0
