@@ -1,5 +1,6 @@
 """What the user wants: flag, environment, configuration file, default, in this order."""
 
+import glob
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pirate.errors import UsageError
 from pirate.model import DEFAULT_PORT, EVERYWHERE, Address
+from pirate.policy.rules import Rules, pattern
 from pirate.registry.access import Access
 
 if TYPE_CHECKING:
@@ -137,6 +139,14 @@ def node_name(text: str) -> str:
     return text
 
 
+def yes_or_no(text: str) -> bool:
+    """``yes`` or ``no``, ``true`` or ``false``, ``1`` or ``0``."""
+    for value, words in ((True, ("yes", "true", "1")), (False, ("no", "false", "0"))):
+        if text.strip().lower() in words:
+            return value
+    raise ValueError(f"{text!r} is neither yes nor no")
+
+
 def parsed(parse: Callable[[str], T], text: str, where: str) -> T:
     """What ``parse`` makes of a text; UsageError, which says where it stood, if it cannot."""
     try:
@@ -182,6 +192,9 @@ SETTINGS: dict[str, Setting] = {
     "color": Setting(one_of("auto", "always", "never"), "auto"),
     "progress": Setting(one_of("auto", "bar", "plain", "none"), "auto"),
     "folders": Setting(str, (), many=True),
+    "include": Setting(pattern, (), many=True),
+    "exclude": Setting(pattern, (), many=True),
+    "hidden": Setting(yes_or_no, False),
     "listen": Setting(local, Address(EVERYWHERE, DEFAULT_PORT)),
     "advertise": Setting(advertised, None),
     "name": Setting(node_name, None),
@@ -218,6 +231,9 @@ class Settings:
     color: str
     progress: str
     folders: tuple[str, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    hidden: bool
     listen: Address
     advertise: Address | None
     name: str | None
@@ -234,6 +250,11 @@ class Settings:
         return Access(
             self.etcd_ca, self.etcd_cert, self.etcd_key, self.etcd_user, self.etcd_password
         )
+
+    def rules(self, folders: tuple[str, ...]) -> Rules:
+        """What of these folders is shared: never what pirate itself keeps there."""
+        own = [_own_files(self.state, folder) for folder in folders if self.state]
+        return Rules(self.include, (*self.exclude, *filter(None, own)), hidden=self.hidden)
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None) -> Settings:
@@ -272,6 +293,13 @@ def _state_folder(environ: Mapping[str, str]) -> str:
     if not folder.startswith("/"):
         folder = f"{home}/.local/state" if home.startswith("/") else ""
     return folder and f"{folder}/pirate"
+
+
+def _own_files(state: str, folder: str) -> str:
+    """A pattern for the state folder below a shared one; empty if it is elsewhere."""
+    below = os.path.relpath(os.path.realpath(state), os.path.realpath(folder))
+    outside = below == os.curdir or below.split("/")[0] == os.pardir
+    return "" if outside else "/" + glob.escape(below) + "/"
 
 
 def _file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

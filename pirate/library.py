@@ -17,7 +17,7 @@ from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache, Look
 from pirate.disk.hashing import Hashed, Job, hash_all
 from pirate.disk.state import State
-from pirate.disk.tree import Identity, Parts, generation_of, open_file, walk
+from pirate.disk.tree import Identity, Parts, Shares, generation_of, open_file
 from pirate.errors import NotFoundError, StaleError
 from pirate.model import Catalog, Digest, Entry
 from pirate.scope import Stop
@@ -66,7 +66,7 @@ class Library:
 
     def __init__(
         self,
-        roots: tuple[str, ...],
+        shares: Shares,
         *,
         rescan: float,
         changed: Callable[[], None] = lambda: None,
@@ -77,12 +77,13 @@ class Library:
 
         ``threads``: how many hash, one a core if None. ``cache``: none if None.
         """
-        self._roots = roots
+        self._shares = shares
         self._rescan = rescan
         self._changed = changed
         self._threads = threads or os.cpu_count() or 1
         self._cache = cache or HashCache(State(""))
         self._known: dict[Place, Hashed] = {}
+        self._twins: dict[Place, list[Place]] = {}
         self._troubled: set[Place] = set()
         self._wanted = threading.Event()
         self._snapshot = Snapshot()
@@ -156,13 +157,11 @@ class Library:
         for outcomes in hash_all(jobs, stop, self._threads):
             for job, outcome in outcomes:
                 place = Place(job.root, job.parts)
-                if isinstance(outcome, Hashed):
-                    self._known[place] = outcome
-                    self._cache.keep(outcome, job.label)
-                    continue
-                self._known.pop(place, None)
-                if outcome:  # else it changed while it was read, and waits for the next scan
+                if isinstance(outcome, OSError):
                     trouble[place] = outcome
+                self._learn(place, outcome if isinstance(outcome, Hashed) else None)
+                if isinstance(outcome, Hashed):
+                    self._cache.keep(outcome, job.label)
             if time.monotonic() - published > PUBLISH_SECONDS:
                 self._cache.flush()
                 self._publish()
@@ -178,25 +177,30 @@ class Library:
     def _walk(self, trouble: dict[Place, OSError], stop: Stop) -> list[Job]:
         """Walk everything: forget what is gone, and give what has to be read."""
         before, self._known = self._known, {}
+        firsts: dict[Identity, Place] = {}
+        self._twins = {}
         jobs: list[Job] = []
         looks: list[Look] = []
-        for root in self._roots:
 
-            def note(parts: Parts, error: OSError, root: str = root) -> None:
-                trouble[Place(root, parts)] = error
+        def note(root: str, parts: Parts, error: OSError) -> None:
+            trouble[Place(root, parts)] = error
 
-            for found in walk(root, note):
-                if stop.is_set:
-                    return []
-                place = Place(root, found.parts)
-                known = before.get(place)
-                if known and known.identity == found.identity:
-                    self._known[place] = known  # stays listed even if it is read again
-                    if known.settled:
-                        continue
-                jobs.append(Job(root, found.parts, found.identity.size, found.label))
-                # What has changed where it is was not renamed.
-                looks.append(Look(found.identity, 0 if place in before else found.label))
+        for root, found in self._shares.walk(note):
+            if stop.is_set:
+                return []
+            place = Place(root, found.parts)
+            known = before.get(place)
+            if known and known.identity == found.identity:
+                self._known[place] = known  # stays listed even if it is read again
+                if known.settled:
+                    continue
+            first = firsts.setdefault(found.identity, place)
+            if first is not place:
+                self._twins.setdefault(first, []).append(place)
+                continue
+            jobs.append(Job(root, found.parts, found.identity.size, found.label))
+            # What has changed where it is was not renamed.
+            looks.append(Look(found.identity, 0 if place in before else found.label))
         return self._unread(jobs, looks, stop)
 
     def _unread(self, jobs: list[Job], looks: list[Look], stop: Stop) -> list[Job]:
@@ -205,10 +209,18 @@ class Library:
         found = self._cache.find(looks, stop, lambda index: generation_of(*jobs[index][:2]))
         for job, hashed in zip(jobs, found, strict=True):
             if hashed:
-                self._known[Place(job.root, job.parts)] = hashed
+                self._learn(Place(job.root, job.parts), hashed)
             else:
                 unread.append(job)
         return unread
+
+    def _learn(self, place: Place, hashed: Hashed | None) -> None:
+        """Know a file wherever it lies; None: it changed meanwhile, and waits for the next scan."""
+        for each in (place, *self._twins.get(place, ())):
+            if hashed:
+                self._known[each] = hashed
+            else:
+                self._known.pop(each, None)
 
     def _tell(self, trouble: dict[Place, OSError]) -> None:
         """Log what cannot be shared, once and not at every scan."""

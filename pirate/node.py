@@ -14,6 +14,7 @@ from pirate.config import Settings
 from pirate.disk.hashcache import HashCache
 from pirate.disk.identity import Identity
 from pirate.disk.state import State
+from pirate.disk.tree import Shares
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
 from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address, Announcement, Known
@@ -76,8 +77,9 @@ class Node:
             raise
         self.listen = Address(*listener.getsockname()[:2])
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
+        shares = Shares(folders, settings.rules(folders))
         self.library = Library(
-            folders, rescan=settings.rescan, changed=self._changed, cache=HashCache(state)
+            shares, rescan=settings.rescan, changed=self._changed, cache=HashCache(state)
         )
         limit = settings.limit_up
         handler = Handler(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from pirate.deadline import Deadline
+from pirate.disk.tree import Shares
 from pirate.library import Library
 from pirate.model import Address, Digest, Known, Peer, PeerId
 from pirate.net.dial import Dialer
@@ -72,7 +73,7 @@ class Honest:
         known: Callable[[], Known] = Known,
     ) -> None:
         self.folder = folder
-        self.library = Library((str(folder),), rescan=SOON, threads=2)
+        self.library = Library(Shares([str(folder)]), rescan=SOON, threads=2)
         listener = listen(port=port)
         self.address = Address(*listener.getsockname())
         self.peer = Peer((self.address,), name=name)

@@ -7,6 +7,7 @@ from honest import SOON, digest_of
 
 from pirate.disk.hashcache import HashCache
 from pirate.disk.state import State
+from pirate.disk.tree import Shares
 from pirate.library import Library
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -19,7 +20,7 @@ class Shelf:
         self.changes = 0
         self.folders = folders
         self.library = Library(
-            tuple(map(str, folders)),
+            Shares(map(str, folders)),
             rescan=SOON,
             changed=self._changed,
             threads=2,

@@ -60,6 +60,9 @@ GOOD = {
     "color": ("never", "never"),
     "progress": ("plain", "plain"),
     "folders": ("/srv/a, b", ("/srv/a, b",)),
+    "include": ("*.iso", ("*.iso",)),
+    "exclude": ("node_modules/", ("node_modules/",)),
+    "hidden": ("yes", True),
     "listen": (":7171", Address("::", 7171)),
     "advertise": ("10.0.0.1", Address("10.0.0.1", 0)),
     "name": ("n1", "n1"),
@@ -95,6 +98,38 @@ def test_several_addresses_come_with_commas_with_flags_and_as_a_list(home: Path)
     assert read(home, flags={"peers": ["a:1", "b:2"]}).peers == both
     assert read(home, PIRATE_PEERS="a:1, b:2,").peers == both
     assert read(home, file='peers = ["a:1", "b:2"]').peers == both
+
+
+def test_patterns_come_with_commas_with_flags_and_as_a_list(home: Path) -> None:
+    for read_so in (
+        read(home, flags={"exclude": ["*.tmp,", "cache/"]}),
+        read(home, PIRATE_EXCLUDE="*.tmp, cache/"),
+        read(home, file='exclude = ["*.tmp", "cache/"]'),
+    ):
+        assert read_so.exclude == ("*.tmp", "cache/")
+
+
+@pytest.mark.parametrize("raw", ["!*.iso", "[a,b]", "a[", "/", "a//b", "../a", "./a", "a/.."])
+def test_a_pattern_that_could_not_match_is_a_usage_error(home: Path, raw: str) -> None:
+    with pytest.raises(UsageError, match=r"PIRATE_EXCLUDE: "):
+        read(home, PIRATE_EXCLUDE=raw)
+
+
+def test_hidden_is_yes_or_no(home: Path) -> None:
+    assert not read(home).hidden
+    assert read(home, flags={"hidden": True}, PIRATE_HIDDEN="no").hidden
+    assert read(home, file="hidden = true").hidden
+    assert not read(home, file="hidden = true", PIRATE_HIDDEN="0").hidden
+    with pytest.raises(UsageError, match="PIRATE_HIDDEN: 'perhaps' is neither yes nor no"):
+        read(home, PIRATE_HIDDEN="perhaps")
+
+
+def test_the_state_folder_is_never_shared(home: Path) -> None:
+    state = home / "pirate [1]"
+    rules = read(home, flags={"hidden": True}, PIRATE_STATE=str(state)).rules((str(home), "/srv"))
+    assert not rules.enters("pirate [1]", "pirate [1]")
+    assert rules.enters("pirate 1", "pirate 1")
+    assert rules.enters("deeper/pirate [1]", "pirate [1]")
 
 
 def test_an_empty_variable_is_none(home: Path) -> None:

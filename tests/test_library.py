@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,45 @@ def test_several_folders_are_one_library(share: Path, tmp_path: Path) -> None:
     (other / "twin").write_bytes(b"1")
     shelf = Shelf(share, other)
     assert shelf.scan() == {digest_of(b"1"): ("same", "twin"), digest_of(b"2"): ("same",)}
+
+
+def test_a_file_with_several_hard_links_is_read_once(shelf: Shelf, read: list[str]) -> None:
+    digest = shelf.put("b", b"same")
+    os.link(shelf.folders[0] / "b", shelf.folders[0] / "a")
+    os.link(shelf.folders[0] / "b", shelf.folders[0] / "c")
+    assert shelf.scan() == {digest: ("a", "b", "c")}
+    assert read == ["a"]
+    (shelf.folders[0] / "a").unlink()
+    assert shelf.scan() == {digest: ("b", "c")}
+    assert shelf.content(digest) == b"same"
+
+
+def test_a_folder_that_is_shared_with_the_one_around_it_is_read_once(
+    share: Path, read: list[str]
+) -> None:
+    (share / "sub").mkdir()
+    shelf = Shelf(share, share / "sub", share)
+    digest = shelf.put("sub/file", b"1")
+    assert shelf.scan() == {digest: ("file", "sub/file")}
+    assert len(read) == 1
+    shelf.put("sub/file", b"22")
+    assert shelf.scan() == {digest_of(b"22"): ("file", "sub/file")}
+    assert len(read) == 2
+
+
+def test_all_links_of_a_file_that_cannot_be_read_are_not_listed(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.put("a", b"1")
+    os.link(shelf.folders[0] / "a", shelf.folders[0] / "b")
+    shelf.scan()
+
+    def fails(_: Job, __: Stop) -> Hashed | None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(hashing, "hash_one", fails)
+    assert shelf.scan() == {}  # young, so that they are read again
+    assert caplog.text.count("not shared") == 1
 
 
 def test_an_empty_folder_is_an_empty_catalog_with_a_revision(shelf: Shelf) -> None:

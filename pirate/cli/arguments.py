@@ -155,10 +155,21 @@ def _network(command: Parser) -> None:
     )
 
 
+def _sharing(command: Parser) -> None:
+    command.add_argument(
+        "--include", metavar="GLOB", action="append", help="share only such files; commas between"
+    )
+    command.add_argument(
+        "--exclude", metavar="GLOB", action="append", help="share no such files or folders"
+    )
+    command.add_argument("--hidden", action="store_true", default=None, help="share those, too")
+
+
 def _serve(command: Parser) -> None:
     command.add_argument(
         "folders", metavar="DIR", nargs="*", help="the configured ones, or this folder, if none"
     )
+    _sharing(command)
     command.add_argument(
         "--listen", metavar="ADDR:PORT", help="port 0 takes a free one ([::]:7070)"
     )

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from pirate.chain import STATE_SIZE, Link
-from pirate.disk.tree import translated
+from pirate.disk.tree import JOURNAL_SUFFIX, translated
 from pirate.model import Digest
-
-JOURNAL_SUFFIX = ".pirate-journal"
 
 _MAGIC = b"pirate journal 1"
 # magic, digest, size of the file, inode of the part file, boot id; then their CRC-32.

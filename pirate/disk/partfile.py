@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Self
 
 from pirate.disk.hashing import READ_BYTES, digest_of
-from pirate.disk.journal import JOURNAL_SUFFIX, Journal
+from pirate.disk.journal import Journal
 from pirate.disk.names import SafeName
-from pirate.disk.tree import PART_SUFFIX, translated
+from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX, translated
 from pirate.disk.writeback import begin_writing
 from pirate.errors import BusyError, ExistsError, LocalIOError
 from pirate.model import Digest

@@ -5,20 +5,24 @@ renamed or linked meanwhile can lead outside the folder.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from pirate.errors import LocalIOError
+from pirate.policy.rules import Rules
 
 Parts = tuple[str, ...]
 
 PART_SUFFIX = ".pirate-part"
+JOURNAL_SUFFIX = ".pirate-journal"
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
@@ -69,13 +73,26 @@ def translated(what: str) -> Iterator[None]:
         raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error
 
 
-def shared(name: str) -> bool:
-    """Whether a file or folder of this name is shared: not if hidden or unfinished."""
-    return not name.startswith(".") and not name.endswith(PART_SUFFIX)
+class Shares:
+    """The folders that are shared, each once, and the rules of what in them is."""
+
+    def __init__(self, roots: Iterable[str], rules: Rules | None = None) -> None:
+        """Of several names of one folder the first is used."""
+        once: dict[str, str] = {}
+        for root in roots:
+            once.setdefault(os.path.realpath(root), root)
+        self.roots = tuple(once.values())
+        self.rules = rules or Rules()
+
+    def walk(self, trouble: Callable[[str, Parts, OSError], None]) -> Iterator[tuple[str, Found]]:
+        """Every file that is shared, and the root that it lies below."""
+        for root in self.roots:
+            for found in walk(root, partial(trouble, root), self.rules):
+                yield root, found
 
 
-def walk(root: str, trouble: Trouble) -> Iterator[Found]:
-    """Every regular file below ``root`` that may be shared.
+def walk(root: str, trouble: Trouble, rules: Rules | None = None) -> Iterator[Found]:
+    """Every regular file below ``root`` that may be shared, in the order of ``parts``.
 
     What cannot be read, or vanishes meanwhile, is told to ``trouble`` and left out.
     """
@@ -84,31 +101,57 @@ def walk(root: str, trouble: Trouble) -> Iterator[Found]:
     except OSError as error:
         trouble((), error)
         return
-    yield from _walk(folder, (), trouble)
+    yield from _Walk(trouble, rules or Rules()).folder(folder, (), "")
 
 
-def _walk(folder: int, parts: Parts, trouble: Trouble) -> Iterator[Found]:
-    """Walk an open folder, which is closed here."""
-    try:
-        inode = os.fstat(folder).st_ino
+class _Walk:
+    """One walk below one root."""
+
+    def __init__(self, trouble: Trouble, rules: Rules) -> None:
+        self._trouble = trouble
+        self._rules = rules
+        self._above: set[tuple[int, int]] = set()  # device and inode of the folders we are in
+
+    def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Found]:
+        """Walk an open folder, which is closed here. ``path`` ends with a slash, or is empty."""
+        try:
+            with self._inside(folder) as inode:
+                yield from self._entries(folder, inode, parts, path)
+        except OSError as error:
+            self._trouble(parts, error)
+        finally:
+            os.close(folder)
+
+    @contextlib.contextmanager
+    def _inside(self, folder: int) -> Iterator[int]:
+        """Be in a folder, and give its inode; OSError if we are in it already: a mount."""
+        status = os.fstat(folder)
+        here = status.st_dev, status.st_ino
+        if here in self._above:
+            raise OSError(errno.ELOOP, "this folder is inside itself")
+        self._above.add(here)
+        try:
+            yield status.st_ino
+        finally:
+            self._above.remove(here)
+
+    def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Found]:
         with os.scandir(folder) as entries:
-            names = [entry for entry in entries if shared(entry.name)]
-        for entry in names:
-            below = (*parts, entry.name)
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        for entry in ordered:
+            name, below = entry.name, (*parts, entry.name)
             try:
+                if name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
-                    if len(below) < DEEPEST:
-                        deeper = os.open(entry.name, _NEXT_FOLDER, dir_fd=folder)
-                        yield from _walk(deeper, below, trouble)
-                elif entry.is_file(follow_symlinks=False):
+                    if len(below) < DEEPEST and self._rules.enters(path + name, name):
+                        deeper = os.open(name, _NEXT_FOLDER, dir_fd=folder)
+                        yield from self.folder(deeper, below, f"{path}{name}/")
+                elif entry.is_file(follow_symlinks=False) and self._rules.shares(path + name, name):
                     status = entry.stat(follow_symlinks=False)
-                    yield Found(below, Identity.of(status), label(inode, entry.name, status))
+                    yield Found(below, Identity.of(status), label(inode, name, status))
             except OSError as error:
-                trouble(below, error)
-    except OSError as error:
-        trouble(parts, error)
-    finally:
-        os.close(folder)
+                self._trouble(below, error)
 
 
 def label(folder: int, name: str, status: os.stat_result) -> int:

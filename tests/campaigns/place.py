@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from campaigns.holders import Sample
 
-from pirate.disk.journal import JOURNAL_SUFFIX, decode
-from pirate.disk.tree import PART_SUFFIX
+from pirate.disk.journal import decode
+from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX
 
 
 class Seen(NamedTuple):

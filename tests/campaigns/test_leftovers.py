@@ -7,8 +7,7 @@ import pytest
 from campaigns.holders import Holders, Sample
 from processes.peers import Running, pirate, until
 
-from pirate.disk.journal import JOURNAL_SUFFIX
-from pirate.disk.tree import PART_SUFFIX
+from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX
 
 WAYS = pytest.mark.parametrize("named", [True, False], ids=["-o", "-d"])
 

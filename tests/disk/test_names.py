@@ -15,7 +15,7 @@ from pirate.disk.names import (
     safe_name,
     safe_path,
 )
-from pirate.disk.tree import shared
+from pirate.policy.rules import Rules
 
 CORPUS = [
     "",
@@ -172,4 +172,4 @@ def test_no_character_at_all_gets_through_that_is_not_seen() -> None:
 
 
 def test_a_safe_name_is_never_one_that_is_not_shared() -> None:
-    assert all(shared(safe_name(name)) for name in CORPUS if "pirate-part" not in name)
+    assert all(Rules().shares("", safe_name(name)) for name in CORPUS if "pirate-part" not in name)

@@ -11,21 +11,23 @@ from pirate.disk.tree import (
     DEEPEST,
     Identity,
     Parts,
+    Shares,
     generation_of,
     open_file,
     open_folder,
     walk,
 )
+from pirate.policy.rules import Rules
 
 Told = dict[Parts, OSError]
 
 
-def walked(root: Path, told: Told | None = None) -> set[str]:
+def walked(root: Path, told: Told | None = None, rules: Rules | None = None) -> set[str]:
     def trouble(parts: Parts, error: OSError) -> None:
         assert told is not None, error
         told[parts] = error
 
-    return {"/".join(found.parts) for found in walk(str(root), trouble)}
+    return {"/".join(found.parts) for found in walk(str(root), trouble, rules)}
 
 
 def test_every_regular_file_is_found_with_its_identity(share: Path) -> None:
@@ -43,12 +45,90 @@ def test_every_regular_file_is_found_with_its_identity(share: Path) -> None:
 
 @pytest.mark.leaves_part_file
 def test_hidden_and_unfinished_files_are_not_shared(share: Path) -> None:
-    for name in (".hidden", "unfinished.pirate-part", ".0123.pirate-part"):
+    for name in (".hidden", "unfinished.pirate-part", ".0123.pirate-part", ".0.pirate-journal"):
         (share / name).touch()
     (share / ".git").mkdir()
     (share / ".git" / "config").touch()
     (share / "open").touch()
     assert walked(share) == {"open"}
+    assert walked(share, rules=Rules(hidden=True)) == {".hidden", ".git/config", "open"}
+
+
+def test_a_walk_keeps_to_the_rules_and_does_not_look_into_excluded_folders(share: Path) -> None:
+    for name in ("a.iso", "a.txt", "sub/b.iso", "out/c.iso", "sub/out/d.iso", "sub/deep/e.iso"):
+        (share / name).parent.mkdir(parents=True, exist_ok=True)
+        (share / name).touch()
+    opened: list[str] = []
+
+    class Noting(Rules):
+        def enters(self, path: str, name: str) -> bool:
+            opened.append(path)
+            return super().enters(path, name)
+
+    found = walked(share, rules=Noting(["*.iso"], ["out/", "/sub/deep"]))
+    assert found == {"a.iso", "sub/b.iso"}
+    assert opened == ["out", "sub", "sub/deep", "sub/out"]
+
+
+def test_a_walk_goes_in_the_order_of_the_names(share: Path) -> None:
+    for name in ("b/2", "b/1", "a", "c", "b.x", "B/z"):
+        (share / name).parent.mkdir(exist_ok=True)
+        (share / name).touch()
+    found = [each.parts for each in walk(str(share), lambda *_: None)]
+    assert found == sorted(found)
+    assert len(found) == 6
+
+
+def test_a_folder_in_a_hidden_one_is_shared_if_the_user_names_it(share: Path) -> None:
+    (share / ".hidden" / "folder").mkdir(parents=True)
+    (share / ".hidden" / "folder" / "file").touch()
+    assert walked(share / ".hidden" / "folder") == {"file"}
+    assert walked(share / ".hidden") == {"folder/file"}
+    assert walked(share) == set()
+
+
+def test_one_folder_under_several_names_is_shared_once(share: Path, tmp_path: Path) -> None:
+    (share / "sub").mkdir()
+    (tmp_path / "link").symlink_to(share)
+    names = [str(tmp_path / "link"), str(share), f"{share}/", f"{share}/sub/..", f"{share}/sub"]
+    assert Shares(names).roots == (names[0], names[4])
+    assert Shares([str(tmp_path / "gone")] * 2).roots == (str(tmp_path / "gone"),)
+
+
+# A share, and what is mounted where before it is walked.
+MOUNTED = """
+set -e
+cd "$1"
+mkdir -p data/a/b data/loop data/disk other
+touch data/a/b/file other/file
+mount --rbind data data/loop
+mount -t tmpfs tmpfs data/disk
+touch data/disk/file
+mkdir data/view
+mount --bind other data/view
+exec "$2" -c '
+from pirate.disk.tree import walk
+told = []
+found = [each.parts for each in walk("data", lambda parts, error: told.append((parts, error)))]
+print("".join("/".join(parts) + "\\n" for parts in found), told)
+'
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "x", "/mnt"], check=False).returncode
+    != 0,
+    reason="nothing can be mounted here",
+)
+def test_mounts_below_a_share_are_walked_and_one_that_shows_the_share_again_is_not(
+    tmp_path: Path,
+) -> None:
+    words = ["unshare", "-rm", "sh", "-c", MOUNTED, "sh", str(tmp_path), sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stderr == ""
+    found, _, told = done.stdout.rpartition("\n ")
+    assert found.split() == ["a/b/file", "disk/file", "view/file"]
+    assert told == "[(('loop',), OSError(40, 'this folder is inside itself'))]\n"
 
 
 def test_links_and_special_files_are_not_shared(share: Path, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from honest import dialer
 
 from pirate.byterange import WHOLE, ByteRange
 from pirate.deadline import Deadline
-from pirate.disk.journal import JOURNAL_SUFFIX
-from pirate.disk.tree import PART_SUFFIX
+from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX
 from pirate.errors import PeerError
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target, Verdict

@@ -45,12 +45,15 @@ def test_serve_without_a_folder_shares_this_one_and_says_so(place: Path) -> None
     assert f"shares 1 file (1 B) of {place} on 127.0.0.1:" in done.err
 
 
-def test_serve_says_so_when_hashing_takes_long(place: Path, big: tuple[Path, str]) -> None:
-    folder, _ = big
-    with Running("serve", *[folder] * 16, *LISTEN, "--port-file", place / "port") as server:
+def test_serve_says_so_when_hashing_takes_long(place: Path) -> None:
+    folder = fill(place / "s", {})
+    for name in ("a", "b", "c", "d"):
+        with (folder / name).open("wb") as file:
+            file.truncate(2**40)  # of which not a byte is on the disk
+    with Running("serve", folder, *LISTEN, "--port-file", place / "port") as server:
         assert server.process.stderr
         first = server.process.stderr.readline().decode()
-        assert first.startswith(f"pirate: hashing {folder}, ")
+        assert first.startswith(f"pirate: hashing {folder}; ")
         assert server.stopped_by(signal.SIGTERM).seconds < 10.0
 
 

@@ -9,6 +9,7 @@ from fake import Line, client
 from fetch.rig import Rig
 from honest import QUICK, SOON, Honest, digest_of, some_bytes
 
+from pirate.disk.tree import Shares
 from pirate.library import Library
 from pirate.net.dial import STALL_SECONDS
 from pirate.serve.handler import LEAST_SHARE, Handler
@@ -26,7 +27,7 @@ SLOWEST = 64 * 1024
 def limited(share: Path, rate: float, drain: float = 1.0) -> Iterator[Honest]:
     """A server of one file that sends at most so many bytes a second."""
     (share / "file").write_bytes(CONTENT)
-    library = Library((str(share),), rescan=60.0, threads=1)
+    library = Library(Shares([str(share)]), rescan=60.0, threads=1)
     with Honest(share, answer=Handler(library, Throttle(rate)).answer, drain=drain) as server:
         server.library = library
         server.scan()
