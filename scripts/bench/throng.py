@@ -32,6 +32,7 @@ from etcd3 import etcdrpc
 
 from pirate import __version__, record
 from pirate.disk.identity import new_peer_id
+from pirate.disk.tree import Shares
 from pirate.library import Library, Snapshot
 from pirate.model import Address, Announcement, Catalog, Digest, Entry
 from pirate.net.channel import Channel
@@ -102,7 +103,7 @@ class Invented(Library):
     """Files that nobody can read."""
 
     def __init__(self, count: int) -> None:
-        super().__init__((), rescan=0)
+        super().__init__(Shares(()), rescan=0)
         digests = sorted(Digest(secrets.token_bytes(Digest.SIZE)) for _ in range(count))
         entries = [Entry(digest, FILE_BYTES, (f"{digest}.bin",)) for digest in digests]
         catalog = Catalog(secrets.randbits(60), tuple(entries))
@@ -123,7 +124,7 @@ class Throng(NamedTuple):
         hellos = [new_hello(f"peer-{number:05}", peer) for number, peer in enumerate(ids)]
         libraries: list[Library] = [Invented(files) for _ in ids]
         for place, number in enumerate((0, count // 2, count - 1)):
-            libraries[number] = Library((str(folder / str(place)),), rescan=0)
+            libraries[number] = Library(Shares([str(folder / str(place))]), rescan=0)
             libraries[number].scan(Stop())
         return cls(Doors(count), hellos, libraries)
 
