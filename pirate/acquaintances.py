@@ -103,8 +103,9 @@ class Acquaintances:
         self._told: tuple[Peer, ...] = ()
         self._next = -math.inf
         self._changed: Callable[[], None] = lambda: None
-        self._lock = threading.Lock()  # guards _callers
+        self._lock = threading.Lock()  # guards the two below
         self._callers: dict[PeerId, _Caller] = {}
+        self._doubted: set[str] = set()  # hosts that were told of in the log
 
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:  # noqa: ARG002 - it never waits
         """See ``Registry``: whom we ask from now on learns it."""
@@ -119,7 +120,12 @@ class Acquaintances:
     def heard(self, announcement: Announcement, host: str) -> None:
         """A peer at ``host`` has told us of itself; not believed if it is announced elsewhere."""
         if all(address.host != host for address in announcement.addresses):
-            log.info("%s, a guest from %s, announces another address", announcement.name, host)
+            with self._lock:
+                news = host not in self._doubted and len(self._doubted) < CALLERS
+                if news:
+                    self._doubted.add(host)
+            if news:
+                log.info("%r, a guest from %s, announces another host", announcement.name, host)
             return
         now = self._clock()
         with self._lock:
