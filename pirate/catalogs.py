@@ -11,11 +11,13 @@ from cachetools import TTLCache
 from pirate.deadline import Clock, Deadline
 from pirate.errors import PeerError
 from pirate.flight import Flights
-from pirate.model import Address, Catalog, Digest, Entry, Peer, PeerId
-from pirate.net.conversation import Conversation
+from pirate.model import Address, Digest, Peer, PeerId
+from pirate.net.conversation import Conversation, Page
 from pirate.net.dial import Dialer
 from pirate.net.survey import survey
 from pirate.scope import Stop
+from pirate.wire.catalog import Catalog
+from pirate.wire.entries import Run
 
 TTL_SECONDS = 60.0
 PEERS = 10_000
@@ -24,10 +26,10 @@ PEERS = 10_000
 # current one, the peer's answer is one small frame instead of all entries.
 KEPT_TTLS = 10
 
-# One peer's catalog may have this many entries, and so many characters in their names; what
-# lies behind is not asked for.
+# One peer's catalog may have this many entries, and so many bytes; what lies behind is not
+# asked for.
 MOST_ENTRIES = 1_000_000
-MOST_NAME_BYTES = 256 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024
 PAGE_ENTRIES = 1_000
 
 _BEFORE_ALL = Digest(bytes(Digest.SIZE))
@@ -108,18 +110,33 @@ def _fetch(conversation: Conversation, known: Catalog | None, deadline: Deadline
     """The peer's catalog now; ``known`` itself if its revision is still current.
 
     A catalog that changes while it is paged is a mixture, each entry of which was true; it
-    bears the first page's revision, so that the next look asks again.
+    bears the first page's revision, so that the next look asks for what has changed since.
     """
     page = conversation.list(known.revision if known else 0, _BEFORE_ALL, PAGE_ENTRIES, deadline)
     if known and page.revision == known.revision:
         return known
-    revision = page.revision
-    entries: list[Entry] = []
-    room = MOST_NAME_BYTES
-    while page.entries and len(entries) < MOST_ENTRIES and room > 0:
-        entries.extend(page.entries)
-        room -= sum(len(name) for entry in page.entries for name in entry.names)
-        if len(entries) >= page.files:
+    if known and page.since:
+        changes = _pages(conversation, page, deadline)
+        changed = known.changed(page.revision, Run.joined(changes)) if changes else None
+        if changed and len(changed) <= MOST_ENTRIES and changed.encoded_bytes <= MOST_BYTES:
+            return changed
+        page = conversation.list(0, _BEFORE_ALL, PAGE_ENTRIES, deadline)
+    return Catalog(page.revision, runs=_pages(conversation, page, deadline) or ())
+
+
+def _pages(conversation: Conversation, page: Page, deadline: Deadline) -> list[Run] | None:
+    """That page and those that follow, within the limits; None if changes are forgotten."""
+    since, runs = page.since, list(page.runs)
+    count, room = sum(map(len, runs)), MOST_BYTES
+    while page.runs and count < MOST_ENTRIES and room > 0:
+        if not since and count >= page.files:
             break
-        page = conversation.list(0, entries[-1].digest, PAGE_ENTRIES, deadline)
-    return Catalog(revision, tuple(entries))
+        last = page.runs[-1]
+        after = Digest(last.digest(len(last) - 1))
+        page = conversation.list(since, after, PAGE_ENTRIES, deadline)
+        if page.since != since:
+            return None
+        runs += page.runs
+        count += sum(map(len, page.runs))
+        room -= sum(len(run.data) for run in page.runs)
+    return runs

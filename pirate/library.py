@@ -19,8 +19,10 @@ from pirate.disk.hashing import Hashed, Job, hash_all
 from pirate.disk.state import State
 from pirate.disk.tree import Identity, Parts, Shares, generation_of, open_file
 from pirate.errors import NotFoundError, StaleError
-from pirate.model import Catalog, Digest, Entry
+from pirate.model import Digest, Entry
 from pirate.scope import Stop
+from pirate.wire.catalog import Catalog
+from pirate.wire.entries import Run
 from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT
 
 log = logging.getLogger(__name__)
@@ -238,17 +240,22 @@ class Library:
             places.setdefault(hashed.digest, []).append((place, hashed.identity))
             if hashed.states:
                 states[hashed.digest] = hashed.states
-        entries = tuple(
-            Entry(digest, places[digest][0][1].size, _names(places[digest]))
-            for digest in sorted(places)
-        )
+        entries = {
+            digest: Entry(digest, several[0][1].size, _names(several))
+            for digest, several in places.items()
+        }
+        known = self._snapshot.entries
+        changes = [entry for digest, entry in entries.items() if known.get(digest) != entry]
+        changes += [Entry(digest, 0, ()) for digest in known.keys() - entries.keys()]
         before = catalog = self._snapshot.catalog
-        if entries != before.entries or not before.revision:
-            catalog = Catalog(max(before.revision + 1, time.time_ns()), entries)
+        if changes or not before.revision:
+            changes.sort(key=lambda entry: entry.digest)
+            revision = max(before.revision + 1, time.time_ns())
+            catalog = before.changed(revision, Run.of(changes))
         self._snapshot = Snapshot(
             catalog,
             {digest: tuple(several) for digest, several in places.items()},
-            {entry.digest: entry for entry in entries},
+            entries,
             states,
         )
         if catalog is not before:

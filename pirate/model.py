@@ -1,7 +1,6 @@
 """Values that every room shares. All frozen; an invalid one cannot be built."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Self
 
@@ -96,27 +95,6 @@ class Entry:
     digest: Digest
     size: int
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """The entries of one peer at one revision, sorted by digest, each digest once.
-
-    Revisions are compared for equality only; 0 means "none known".
-    """
-
-    revision: int = 0
-    entries: tuple[Entry, ...] = ()
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", sum(entry.size for entry in self.entries))
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self.entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Holder:
                     self.sent += length
                 case messages.List():
                     entry = Entry(self.told or self.digest, self.size, self.names)
-                    line.send(messages.Entries(1, 1, self.size, (entry,)).frame(header.request))
+                    line.send(messages.Entries(1, 0, 1, self.size, (entry,)).frame(header.request))
                 case _:
                     refusal = messages.Error(ErrorCode.NOT_FOUND, 0, "")
                     line.send(refusal.frame(header.request))

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from pirate.model import Digest, Entry, PeerId
+from pirate.wire.entries import RUN_LIMIT, RunCodec
 from pirate.wire.fields import Codec, EntryCodec, Fixed, Many, Text, UInt, layout
 from pirate.wire.frames import LIMITS, Header
 from pirate.wire.messages import MESSAGES, Message
@@ -14,6 +15,9 @@ M = TypeVar("M", bound=Message)
 # Longer lists and texts find nothing that these do not, and take longer to find it.
 _ITEMS = 3
 _CHARACTERS = 12
+
+
+digests = st.binary(min_size=Digest.SIZE, max_size=Digest.SIZE).map(Digest)
 
 
 def strategy_of(codec: Codec) -> st.SearchStrategy[Any]:
@@ -30,6 +34,10 @@ def strategy_of(codec: Codec) -> st.SearchStrategy[Any]:
         case EntryCodec(fields=fields):
             parts = {name: strategy_of(part) for name, part in fields.items()}
             return st.builds(Entry, **parts).filter(lambda entry: bool(entry.names))
+        case RunCodec():
+            gone = st.builds(Entry, digests, st.just(0), st.just(()))
+            entries = st.lists(strategy_of(EntryCodec()) | gone, max_size=_ITEMS)
+            return entries.map(tuple)
     raise AssertionError(f"no strategy for {codec!r}: add one")
 
 
@@ -40,7 +48,6 @@ def strategy_for(message: type[M]) -> st.SearchStrategy[M]:
     )
 
 
-digests = st.binary(min_size=Digest.SIZE, max_size=Digest.SIZE).map(Digest)
 peer_ids = st.binary(min_size=PeerId.SIZE, max_size=PeerId.SIZE).map(PeerId)
 any_message = st.one_of([strategy_for(message) for message in MESSAGES.values()])
 
@@ -66,4 +73,6 @@ def largest(codec: Codec) -> int:
             return 2 + limit * largest(item)
         case EntryCodec(fields=fields):
             return sum(map(largest, fields.values()))
+        case RunCodec():
+            return 2 + RUN_LIMIT * largest(EntryCodec())
     raise AssertionError(f"no bound for {codec!r}: add one")

@@ -11,7 +11,7 @@ from honest import NEVER, SOON, Honest, dialer, hello, some_bytes
 from pirate import __version__, catalogs
 from pirate.catalogs import Catalogs, Listing
 from pirate.deadline import Deadline
-from pirate.errors import PeerError, RefusedError, StalledError
+from pirate.errors import PeerError, ProtocolError, RefusedError, StalledError
 from pirate.model import Address, Announcement, Digest, Entry, Peer
 from pirate.net.dial import Dialer
 from pirate.scope import Scope, Stop
@@ -149,47 +149,166 @@ def test_a_catalog_that_ends_with_a_page_comes_whole(
     assert cache.of(honest.peer).catalog == honest.library.catalog
 
 
-def listing(*pages: tuple[int, int, tuple[int, ...]]) -> Behaviour:
-    """A peer that answers LIST with these: revision, files, and first bytes of digests."""
+Page = tuple[int, int, int, tuple[int, ...]]
+
+
+def listing(*pages: Page, asked: list[messages.List] | None = None) -> Behaviour:
+    """A peer that answers LIST with these: revision, since, files, and first bytes of digests.
+
+    A negative one says that the file is gone.
+    """
     left = list(pages)
 
     def behave(line: Line) -> None:
         line.introduce()
         while True:
-            header, _ = line.frame()
-            revision, files, firsts = left.pop(0)
-            entries = tuple(Entry(Digest(bytes([n] * 20)), 1, ("x",)) for n in firsts)
-            line.send(messages.Entries(revision, files, files, entries).frame(header.request))
+            header, body = line.frame()
+            if asked is not None:
+                asked.append(messages.List.decode(body))
+            revision, since, files, firsts = left.pop(0)
+            entries = tuple(
+                Entry(Digest(bytes([abs(n)] * 20)), int(n > 0), ("x",) if n > 0 else ())
+                for n in firsts
+            )
+            line.send(
+                messages.Entries(revision, since, files, files, entries).frame(header.request)
+            )
 
     return behave
+
+
+def firsts(listing: Listing) -> list[int]:
+    return [digest[0] for digest in digests(listing)]
 
 
 def test_a_catalog_that_changes_while_it_is_paged_is_out_of_date_at_once(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 2)
-    pages = listing((7, 4, (1, 2)), (8, 5, (3, 4)), (8, 5, (5,)), (8, 1, (9,)))
+    pages = listing((7, 0, 4, (1, 2)), (8, 0, 5, (3, 4)), (8, 0, 5, (5,)), (8, 0, 1, (9,)))
     with Fake(pages, name="x") as fake:
         mixture = cache.of(announced(fake.peer, 7, "x"))
         assert mixture.catalog.revision == 7
-        assert [digest[0] for digest in digests(mixture)] == [1, 2, 3, 4, 5]
-        assert [digest[0] for digest in digests(cache.of(announced(fake.peer, 8, "x")))] == [9]
+        assert firsts(mixture) == [1, 2, 3, 4, 5]
+        assert firsts(cache.of(announced(fake.peer, 8, "x"))) == [9]
 
 
 def test_a_catalog_that_shrinks_while_it_is_paged_ends(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 2)
-    with Fake(listing((7, 9, (1, 2)), (8, 9, ())), name="x") as fake:
+    with Fake(listing((7, 0, 9, (1, 2)), (8, 0, 9, ())), name="x") as fake:
         assert len(cache.of(fake.peer).catalog) == 2
 
 
 def test_a_catalog_without_end_is_cut_off(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 1)
     monkeypatch.setattr(catalogs, "MOST_ENTRIES", 3)
-    endless = listing(*((1, 2**60, (number,)) for number in range(1, 100)))
+    endless = listing(*((1, 0, 2**60, (number,)) for number in range(1, 100)))
     with Fake(endless, name="x") as fake:
         assert len(cache.of(fake.peer).catalog) == 3
+
+
+# Changes.
+
+
+def test_one_change_among_many_files_costs_its_own_size(
+    cache: Cache, honest: Honest, proxy: tuple[Peer, Proxy]
+) -> None:
+    peer, count = proxy
+    for number in range(300):
+        (honest.folder / f"{number}").write_bytes(some_bytes(10, number))
+    honest.scan()
+    cache.of(peer)
+    for change in (
+        lambda: honest.put("300", b"new"),
+        lambda: honest.put("300", b"other"),
+        (honest.folder / "7").unlink,
+        lambda: (honest.folder / "8").rename(honest.folder / "renamed"),
+    ):
+        change()
+        honest.scan()
+        sent = count.sent
+        cache.now += TTL + 1
+        assert cache.of(peer).catalog == honest.library.catalog
+        assert count.sent - sent < 250
+
+
+def test_many_changes_come_in_pages(
+    cache: Cache, honest: Honest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 3)
+    for number in range(20):
+        (honest.folder / f"{number}").write_bytes(some_bytes(10, number))
+    honest.scan()
+    cache.of(honest.peer)
+    for number in range(10):
+        (honest.folder / f"{number}").unlink()
+        (honest.folder / f"{number + 50}").write_bytes(some_bytes(10, number + 50))
+    honest.scan()
+    cache.now += TTL + 1
+    assert cache.of(honest.peer).catalog == honest.library.catalog
+
+
+def test_a_catalog_that_changed_while_it_was_paged_is_made_right_by_what_changed_since(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that went, and one that came, both on the page that was here already."""
+    monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 2)
+    asked: list[messages.List] = []
+    pages = (
+        (7, 0, 4, (1, 3)),
+        (8, 0, 4, (5, 6)),
+        (9, 7, 5, (-1, 2)),
+        (9, 7, 5, (4,)),
+        (9, 7, 5, ()),
+    )
+    with Fake(listing(*pages, asked=asked), name="x") as fake:
+        cache.of(announced(fake.peer, 7, "x"))
+        listed = cache.of(announced(fake.peer, 9, "x"))
+    assert (firsts(listed), listed.catalog.revision) == ([2, 3, 4, 5, 6], 9)
+    assert [(each.known, each.after[0]) for each in asked] == [
+        (0, 0),
+        (0, 3),
+        (7, 0),
+        (7, 2),
+        (7, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param(((8, 0, 2, (2, 3)),), id="all of them"),
+        pytest.param(((8, 7, 2, (-1,)), (9, 0, 2, (3,)), (9, 0, 2, (2, 3))), id="half of them"),
+    ],
+)
+def test_a_peer_that_has_forgotten_a_revision_is_asked_for_everything(
+    cache: Cache, pages: tuple[Page, ...]
+) -> None:
+    with Fake(listing((7, 0, 1, (1,)), *pages), name="x") as fake:
+        cache.of(announced(fake.peer, 7, "x"))
+        assert firsts(cache.of(announced(fake.peer, 8, "x"))) == [2, 3]
+
+
+def test_changes_without_end_make_no_catalog_without_end(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogs, "PAGE_ENTRIES", 1)
+    monkeypatch.setattr(catalogs, "MOST_ENTRIES", 3)
+    whole = ((9, 0, 2**60, (number,)) for number in range(1, 9))
+    more = ((8, 7, 2**60, (number,)) for number in (4, 5, 6))
+    with Fake(listing((7, 0, 1, (1,)), *more, *whole), name="x") as fake:
+        cache.of(announced(fake.peer, 7, "x"))
+        assert firsts(cache.of(announced(fake.peer, 8, "x"))) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("page", [(8, 6, 1, (1,)), (8, 0, 1, (-1,)), (8, 7, 1, (2, 1))])
+def test_changes_that_are_none_are_refused(cache: Cache, page: Page) -> None:
+    with Fake(listing((7, 0, 1, (1,)), page), name="x") as fake:
+        cache.of(announced(fake.peer, 7, "x"))
+        with pytest.raises(ProtocolError):
+            cache.of(announced(fake.peer, 8, "x"))
 
 
 def test_many_who_ask_at_once_cost_one_question(cache: Cache, honest: Honest) -> None:

@@ -6,9 +6,7 @@ from pirate.model import (
     DEFAULT_PORT,
     Address,
     Announcement,
-    Catalog,
     Digest,
-    Entry,
     Peer,
     PeerId,
 )
@@ -92,16 +90,6 @@ def test_no_text_does_worse_than_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert 0 <= address.port <= 65535
-
-
-def test_a_catalog_knows_its_size() -> None:
-    catalog = Catalog(7, (Entry(Digest(bytes(20)), 3, ("a",)), Entry(ABC, 4, ("b",))))
-    assert (len(catalog), catalog.size) == (2, 7)
-    assert [entry.size for entry in catalog] == [3, 4]
-
-
-def test_the_catalog_of_nobody_is_empty() -> None:
-    assert (Catalog().revision, len(Catalog()), Catalog().size) == (0, 0, 0)
 
 
 def test_an_announced_peer_is_known_by_its_id() -> None:

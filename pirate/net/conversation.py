@@ -10,6 +10,7 @@ from pirate.errors import ProtocolError, RefusedError, StalledError
 from pirate.model import Announcement, Digest, Entry, Known, PeerId
 from pirate.net.channel import LEAST_PROGRESS, Channel
 from pirate.wire import messages
+from pirate.wire.entries import Run
 from pirate.wire.frames import MAY_BE_SKIPPED, Kind
 from pirate.wire.session import ClientSession, agree, welcome
 
@@ -22,12 +23,21 @@ _NEVER = Deadline.within(None)
 
 
 class Page(NamedTuple):
-    """A part of a peer's catalog; ``files`` and ``size`` are of the whole."""
+    """A part of a peer's catalog; ``files`` and ``size`` are of the whole.
+
+    ``since`` is not 0 if it is a part of what has changed since that revision.
+    """
 
     revision: int
+    since: int
     files: int
     size: int
-    entries: tuple[Entry, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Its entries; one without names is gone."""
+        return tuple(entry for run in self.runs for entry in run)
 
 
 def hear(channel: Channel, deadline: Deadline) -> messages.Hello:
@@ -88,22 +98,27 @@ class Conversation:
             raise ProtocolError(f"LINKS do not fit the file: {error}") from error
 
     def list(self, known: int, after: Digest, limit: int, deadline: Deadline) -> Page:
-        """At most ``limit`` entries above ``after``, or none if ``known`` is still current."""
+        """At most ``limit`` entries above ``after``, or changes, none if ``known`` is current."""
         self._send(messages.List(known, after, limit))
-        entries: list[Entry] = []
+        runs: list[Run] = []
+        last, count = bytes(after), 0
         while True:
             answer, ended = self._receive(deadline)
             if not isinstance(answer, messages.Entries):
                 raise ProtocolError("LIST is answered by ENTRIES")
-            for entry in answer.entries:
-                if entry.digest <= after:
-                    raise ProtocolError("entries do not ascend")
-                after = entry.digest
-                entries.append(entry)
-            if len(entries) > limit:
+            if answer.since not in (0, known):
+                raise ProtocolError("changes since a revision that nobody knows")
+            run = Run.of(answer.entries)
+            if not run.ascends(last):
+                raise ProtocolError("entries do not ascend")
+            count += len(run)
+            if count > limit:
                 raise ProtocolError("more entries than asked for")
+            if run:
+                runs.append(run)
+                last = run.digest(len(run) - 1)
             if ended:
-                return Page(answer.revision, answer.files, answer.size, tuple(entries))
+                return Page(answer.revision, answer.since, answer.files, answer.size, tuple(runs))
 
     def peers(self, deadline: Deadline, own: str = "") -> Known:
         """Whom the peer knows, itself among them; nobody if it does not know the question.

@@ -11,13 +11,14 @@ from pirate import record
 from pirate.chain import NO_CHAIN
 from pirate.errors import NotFoundError, PirateError, StaleError
 from pirate.library import Library
-from pirate.model import Announcement, Digest, Entry, Known
+from pirate.model import Announcement, Digest, Known
 from pirate.net.channel import Channel
 from pirate.net.reception import BUSY_RETRY_MS
 from pirate.throttle import Throttle
 from pirate.wire import messages
+from pirate.wire.entries import Run
 from pirate.wire.fields import RECORDS_LIMIT, STATES_LIMIT
-from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, Header, Kind
+from pirate.wire.frames import DATA_LIMIT, Header, Kind
 from pirate.wire.messages import UNKNOWN_AGE, ErrorCode
 
 REASON_CHARACTERS = 60  # at most 4 bytes each: fits the 255 of ERROR
@@ -25,9 +26,6 @@ REASON_CHARACTERS = 60  # at most 4 bytes each: fits the 255 of ERROR
 # Under a limit on speed nobody gets less, in bytes a second: 64 KiB in 10 s are a stall
 # (PROTOCOL.md, "Deadlines").
 LEAST_SHARE = 8 * 1024
-
-# The fields of ENTRIES before its entries.
-_ENTRIES_OVERHEAD = 3 * 8 + 2
 
 
 class Handler:
@@ -83,14 +81,14 @@ class Handler:
 
     def _list(self, channel: Channel, number: int, request: messages.List) -> None:
         catalog = self._library.catalog
-        wanted: tuple[Entry, ...] = ()
-        if request.known != catalog.revision:
-            first = bisect_right(catalog.entries, request.after, key=lambda entry: entry.digest)
-            wanted = catalog.entries[first : first + request.limit]
-        pages = list(_pages(wanted))
-        for page in pages:
-            message = messages.Entries(catalog.revision, len(catalog), catalog.size, page)
-            channel.send(message.frame(number, end=page is pages[-1]))
+        since = request.known
+        changes = catalog.since(since, request.after, request.limit)
+        if changes is None:
+            since, changes = 0, catalog.after(request.after, request.limit)
+        runs = list(changes) or [Run()]
+        for run in runs:
+            message = messages.Entries(catalog.revision, since, len(catalog), catalog.size, run)
+            channel.send(message.frame(number, end=run is runs[-1]))
 
     def _chain(self, channel: Channel, number: int, request: messages.Chain) -> None:
         chain = self._library.chain(request.digest)
@@ -182,26 +180,8 @@ _CODES = {
 }
 
 
-def _pages(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
-    """The entries in runs that each fit one frame; at least one run, which may be empty."""
-    page: list[Entry] = []
-    room = CONTROL_LIMIT - _ENTRIES_OVERHEAD
-    for entry in entries:
-        size = _encoded_size(entry)
-        if size > room:
-            yield tuple(page)
-            page, room = [], CONTROL_LIMIT - _ENTRIES_OVERHEAD
-        page.append(entry)
-        room -= size
-    yield tuple(page)
-
-
 def _records(announcements: Iterable[Announcement]) -> Iterator[str]:
     """Their records, without those that nobody would accept."""
     for announcement in announcements:
         with contextlib.suppress(ValueError):
             yield record.encode(announcement).decode()
-
-
-def _encoded_size(entry: Entry) -> int:
-    return 20 + 8 + 2 + sum(2 + len(name.encode()) for name in entry.names)

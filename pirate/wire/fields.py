@@ -34,6 +34,10 @@ class Reader:
         self._at = end
         return taken
 
+    def rest(self) -> bytes:
+        """All that is still to be taken."""
+        return self._body[self._at :]
+
     def uint(self, width: int) -> int:
         """The next ``width`` bytes as an unsigned big-endian number."""
         return int.from_bytes(self.take(width), "big")
@@ -192,7 +196,6 @@ entry = Annotated[Entry, EntryCodec()]
 # As many as fit one frame of 64 KiB.
 STATES_LIMIT = 3276
 states = Annotated[tuple[Digest, ...], Many(Fixed(Digest), STATES_LIMIT)]
-entries = Annotated[tuple[Entry, ...], Many(EntryCodec(), 0xFFFF)]
 # The longest record, and as many of those as fit one frame.
 RECORD_LIMIT = 1024
 RECORDS_LIMIT = 63

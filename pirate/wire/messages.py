@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pirate.errors import ProtocolError
+from pirate.wire.entries import entries
 from pirate.wire.fields import (
     Reader,
-    entries,
     entry,
     layout,
     peer_id,
@@ -105,7 +105,7 @@ class Error(Message):
 class List(Message):
     """Send me at most ``limit`` entries with digests above ``after``; ENTRIES answers.
 
-    ``known`` is a revision that I have already, or 0.
+    ``known`` is a revision that I have already, or 0: what has changed since will do.
     """
 
     KIND = Kind.LIST
@@ -118,11 +118,13 @@ class List(Message):
 class Entries(Message):
     """Some entries, ascending by digest. ``files`` and ``size`` are of the whole catalog.
 
-    If ``revision`` is the one that LIST knew, nothing has changed and there are no entries.
+    ``since`` is the revision that LIST knew if they are only what has changed since; there an
+    entry without names says that a file is gone. It is 0 if they are of the whole catalog.
     """
 
     KIND = Kind.ENTRIES
     revision: u64
+    since: u64
     files: u64
     size: u64
     entries: entries

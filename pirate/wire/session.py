@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from pirate.errors import ProtocolError, RefusedError
+from pirate.wire.entries import Run
 from pirate.wire.frames import LIMITS, MAY_BE_SKIPPED, Header, Kind
 from pirate.wire.messages import (
     NEWEST_VERSION,
@@ -139,6 +140,8 @@ class ClientSession:
                 raise refusal(code, retry_after_ms, reason)
             case Entries(entries=()) if not header.end:
                 raise ProtocolError("an empty ENTRIES frame that is not the last")
+            case Entries(since=0, entries=Run(gone=True)):
+                raise ProtocolError("an entry without a name, and not among changes")
             case Links(states=()) if not header.end:
                 raise ProtocolError("an empty LINKS frame that is not the last")
             case Peers(records=()) if not header.end:

@@ -103,7 +103,7 @@ def nasty_peer(name: str) -> Behaviour:
             header, body = line.frame()
             match messages.decode(header, body):
                 case messages.List(limit=limit):
-                    page = messages.Entries(1, 1, len(CONTENT), (entry,)[:limit])
+                    page = messages.Entries(1, 0, 1, len(CONTENT), (entry,)[:limit])
                     line.send(page.frame(header.request))
                 case messages.Stat():
                     line.send(messages.Entry(entry, NO_CHAIN).frame(header.request))

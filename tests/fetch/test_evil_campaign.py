@@ -53,7 +53,7 @@ def test_the_memory_of_a_get_is_flat(tmp_path: Path, share: Path, holders: int) 
             file.write(number.to_bytes(1) * MB)
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Honest(share, name=str(n))) for n in range(holders)]
-        [entry] = servers[0].library.catalog.entries
+        [entry] = servers[0].library.catalog
         peers = [word for server in servers for word in ("--peer", server.address)]
         target = tmp_path / "copy"
         used = memory_of("-m", "pirate", "get", entry.digest, "-o", target, *peers)

@@ -114,7 +114,7 @@ def data(number: int, size: int, *, end: bool = True) -> bytes:
 
 def entries(number: int, *digests: Digest, end: bool = True) -> bytes:
     listed = tuple(Entry(digest, 1, ("name",)) for digest in digests)
-    return messages.Entries(7, 9, 9, listed).frame(number, end=end)
+    return messages.Entries(7, 0, 9, 9, listed).frame(number, end=end)
 
 
 ENTRY = messages.Entry(Entry(DIGEST, 1, ("name",)), NO_CHAIN)

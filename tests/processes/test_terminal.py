@@ -116,7 +116,7 @@ def test_a_list_for_sha1sum_is_harmless_on_a_terminal() -> None:
         entry = Entry(digest_of(b""), 0, ("\x1b]0;title\x07\u202egpj.exe",))
         line.introduce()
         header, _ = line.frame()
-        line.send(messages.Entries(1, 1, 0, (entry,)).frame(header.request))
+        line.send(messages.Entries(1, 0, 1, 0, (entry,)).frame(header.request))
         line.hold()
 
     with Fake(nasty) as liar:

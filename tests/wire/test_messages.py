@@ -25,7 +25,7 @@ from pirate.wire.messages import (
 )
 
 DIGEST = Digest(bytes(range(20)))
-PAGE = Entries(1, 2, 3, (File(DIGEST, 4, ("a", "b")),))
+PAGE = Entries(1, 0, 2, 3, (File(DIGEST, 4, ("a", "b")),))
 
 all_messages = pytest.mark.parametrize("message", MESSAGES.values(), ids=lambda m: m.__name__)
 
@@ -91,7 +91,7 @@ def test_a_message_above_the_limit_of_its_kind_is_not_sent() -> None:
     file = File(DIGEST, 1, ("x" * 1024,) * 16)
     assert len(Entry(file, DIGEST).frame(1)) < LIMITS[Kind.ENTRY]
     with pytest.raises(ValueError, match="ENTRIES of"):
-        Entries(1, 4, 4, (file,) * 4).frame(1)
+        Entries(1, 0, 4, 4, (file,) * 4).frame(1)
 
 
 def test_what_does_not_fit_its_field_is_not_sent() -> None:

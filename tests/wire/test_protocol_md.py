@@ -153,7 +153,7 @@ def test_the_version_and_the_last_request_number_are_those_of_the_code() -> None
 
 def test_the_appendix_shows_the_vectors_as_they_are() -> None:
     shown = TEXT.partition("\n## Appendix: vectors\n")[2].split("\n### ")[1:]
-    names = [*(kind.name.lower() for kind in Kind), "conversation"]
+    names = [*(kind.name.lower() for kind in Kind), "changes", "conversation"]
     assert shown == [
         f"{name}.hex\n\n```text\n{(VECTORS / f'{name}.hex').read_text()}```\n" for name in names
     ]

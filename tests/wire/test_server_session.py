@@ -25,7 +25,7 @@ from pirate.wire.session import ServerSession
 DIGEST = Digest(bytes(range(20)))
 FILE = File(DIGEST, 4, ("a",))
 HELLO = Hello(1, 1, 0, PeerId(bytes(16)), "anne", "pirate/1")
-PAGE = Entries(1, 1, 4, (FILE,))
+PAGE = Entries(1, 0, 1, 4, (FILE,))
 HELD = Entry(FILE, DIGEST)
 STATES = Links((DIGEST, DIGEST))
 BUSY = Error(ErrorCode.BUSY, 1500, "full")

@@ -69,7 +69,7 @@ MEANING: dict[Kind, Said] = {
     Kind.HELLO: (0, True, Hello(1, 1, 0, ANNE, "anne", "pirate/0.1.0", "10.0.0.7:51234")),
     Kind.ERROR: (0, True, Error(ErrorCode.BUSY, 1000, "too many guests")),
     Kind.LIST: (1, True, List(7, START, 1000)),
-    Kind.ENTRIES: (1, True, Entries(8, 2, 46, (FOX_FILE, ABC_FILE))),
+    Kind.ENTRIES: (1, True, Entries(8, 0, 2, 46, (FOX_FILE, ABC_FILE))),
     Kind.STAT: (2, True, Stat(ABC)),
     Kind.ENTRY: (2, True, Entry(ABC_FILE, EMPTY)),
     Kind.READ: (3, True, Read(ABC, 1, 2)),
@@ -79,6 +79,8 @@ MEANING: dict[Kind, Said] = {
     Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000, "")),
     Kind.PEERS: (7, True, Peers(3, 4, 1, RECORDS)),
 }
+
+CHANGES: Said = (1, True, Entries(9, 8, 1, 43, (File(FOX, 43, ("fox.txt",)), File(ABC, 0, ()))))
 
 CONVERSATION: list[tuple[str, list[Said]]] = [
     ("server", [MEANING[Kind.HELLO]]),
@@ -94,7 +96,7 @@ CONVERSATION: list[tuple[str, list[Said]]] = [
     (
         "server",
         [
-            (1, True, Entries(8, 1, 3, (ABC_FILE,))),
+            (1, True, Entries(8, 0, 1, 3, (ABC_FILE,))),
             (2, True, Error(ErrorCode.NOT_FOUND, 0, "")),
             (3, False, b"ab"),
             (3, True, b"c"),
@@ -111,7 +113,7 @@ CONVERSATION: list[tuple[str, list[Said]]] = [
     (
         "server",
         [
-            (4, True, Entries(8, 1, 3, ())),
+            (4, True, Entries(8, 8, 1, 3, ())),
             (5, True, Entry(ABC_FILE, EMPTY)),
             (6, True, Links(())),
         ],
@@ -164,6 +166,12 @@ def test_a_vector_means_what_it_says_and_is_written_alike(kind: Kind) -> None:
     assert written([MEANING[kind]]) == data
 
 
+def test_changes_mean_what_they_say_and_are_written_alike() -> None:
+    [(_, data)] = turns("changes")
+    assert meaning(data) == [CHANGES]
+    assert written([CHANGES]) == data
+
+
 def test_the_links_of_the_vector_are_those_of_its_file() -> None:
     assert digest_of(LONG_FILE) == LONG
     chain = FileChain(LONG, len(LONG_FILE), b"".join(LONG_STATES))
@@ -182,7 +190,7 @@ def test_the_conversation_means_what_it_says_and_is_written_alike() -> None:
 
 def test_every_message_has_a_vector_and_every_vector_is_tested() -> None:
     assert {path.stem for path in VECTORS.iterdir()} == {
-        "conversation",
+        *("changes", "conversation"),
         *(kind.name.lower() for kind in Kind),
     }
     assert set(MESSAGES) < set(MEANING)

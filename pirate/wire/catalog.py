@@ -1,0 +1,192 @@
+"""A catalog: the entries of one peer at one revision, in runs that its revisions share."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+from pirate.model import Digest, Entry
+from pirate.wire.entries import Run, encode_gone, is_gone
+
+# What a run may have, in bytes: it fits a frame, and to write it anew takes less than 1 ms.
+LEAF_BYTES = 48 * 1024
+
+# So many changes are remembered; who knows an older revision is sent everything.
+MOST_CHANGES = 10_000
+
+
+class Change(NamedTuple):
+    """What was not as before when a revision was no longer the current one."""
+
+    before: int
+    digests: tuple[bytes, ...]
+
+
+class Catalog:
+    """The entries of one peer at one revision, ascending by digest, each digest once. Frozen.
+
+    Revisions are compared for equality only; 0 means "none known". A million entries are about
+    two thousand runs: the next revision shares those in which nothing has changed.
+    """
+
+    def __init__(
+        self,
+        revision: int = 0,
+        entries: Iterable[Entry] = (),
+        *,
+        runs: Iterable[Run] | None = None,
+    ) -> None:
+        """Of entries, or of runs, that ascend."""
+        self.revision = revision
+        self._leaves = _packed([Run.of(entries)] if runs is None else runs)
+        self._changes: tuple[Change, ...] = ()
+        self._len = sum(map(len, self._leaves))
+
+    @cached_property
+    def size(self) -> int:
+        """The sum of the sizes."""
+        return sum(leaf.sizes() for leaf in self._leaves)
+
+    @property
+    def encoded_bytes(self) -> int:
+        """How long it is on the wire."""
+        return sum(len(leaf.data) for leaf in self._leaves)
+
+    def get(self, digest: Digest) -> Entry | None:
+        """The entry of a digest."""
+        leaf, index = self._find(digest)
+        return leaf[index] if leaf and index >= 0 else None
+
+    def after(self, digest: bytes, limit: int) -> Iterator[Run]:
+        """At most ``limit`` entries above ``digest``, in runs that each fit a frame."""
+        first = max(0, bisect_right(self._leaves, digest, key=_first) - 1)
+        for leaf in islice(self._leaves, first, None):
+            start = leaf.above(digest) if leaf is self._leaves[first] else 0
+            some = leaf.part(start, start + limit)
+            if some:
+                yield some
+            limit -= len(some)
+            if limit <= 0:
+                return
+
+    def since(self, revision: int, digest: bytes, limit: int) -> Iterator[Run] | None:
+        """What is not as it was at ``revision``, above ``digest``; None if that is forgotten.
+
+        At most ``limit`` entries, in runs that each fit a frame.
+        """
+        if revision == self.revision:
+            return iter(())
+        known = [index for index, change in enumerate(self._changes) if change.before == revision]
+        if not known or not revision:
+            return None
+        changed = {one for change in self._changes[known[-1] :] for one in change.digests}
+        wanted = islice(sorted(one for one in changed if one > digest), limit)
+        return iter(_packed([self._states(wanted)]))
+
+    def changed(self, revision: int, changes: Run) -> "Catalog":
+        """The catalog with these entries, and without those that they say are gone."""
+        leaves: list[Run] = []
+        size, at, done = self.size, 0, 0
+        while at < len(changes):
+            index = max(0, bisect_right(self._leaves, changes.digest(at), key=_first) - 1)
+            leaf = self._leaves[index] if self._leaves else Run()
+            stop = len(changes)
+            if index + 1 < len(self._leaves):
+                stop = changes.least(_first(self._leaves[index + 1]), at)
+            merged = _merged(leaf, changes, at, stop)
+            size += merged.sizes() - leaf.sizes()
+            leaves += (*self._leaves[done:index], merged)
+            at, done = stop, index + 1
+        after = Catalog(revision, runs=(*leaves, *self._leaves[done:]))
+        after.size = size
+        after._changes = _remembered(self._changes, Change(self.revision, tuple(changes.digests())))
+        return after
+
+    def runs(self) -> tuple[Run, ...]:
+        """All entries."""
+        return self._leaves
+
+    def _states(self, digests: Iterable[bytes]) -> Run:
+        data, ends = bytearray(), array("I")
+        for digest in digests:
+            leaf, index = self._find(digest)
+            data += leaf.encoded(index) if leaf and index >= 0 else encode_gone(digest)
+            ends.append(len(data))
+        return Run(bytes(data), ends)
+
+    def _find(self, digest: bytes) -> tuple[Run | None, int]:
+        """Where an entry is, -1 if it is not."""
+        place = bisect_right(self._leaves, digest, key=_first) - 1
+        if place < 0:
+            return None, -1
+        leaf = self._leaves[place]
+        index = leaf.above(digest) - 1
+        return leaf, index if leaf.digest(index) == digest else -1
+
+    def __len__(self) -> int:
+        return self._len
+
+    def __iter__(self) -> Iterator[Entry]:
+        for leaf in self._leaves:
+            yield from leaf
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Catalog):
+            return NotImplemented
+        same = self.revision == other.revision
+        return same and self._data() == other._data()
+
+    def __hash__(self) -> int:
+        return hash(self.revision)
+
+    def _data(self) -> bytes:
+        return b"".join(leaf.data for leaf in self._leaves)
+
+
+def _first(leaf: Run) -> bytes:
+    return leaf.digest(0)
+
+
+def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:
+    """A run with some of the changes made to it; it may be empty, or longer than a leaf."""
+    data, ends = bytearray(), array("I")
+    done = 0
+    for number in range(at, stop):
+        digest, encoded = changes.digest(number), changes.encoded(number)
+        index = leaf.least(digest, done)
+        leaf.copy(done, index, data, ends)
+        done = index + (index < len(leaf) and leaf.digest(index) == digest)
+        if not is_gone(encoded):
+            data += encoded
+            ends.append(len(data))
+    leaf.copy(done, len(leaf), data, ends)
+    return Run(bytes(data), ends)
+
+
+def _packed(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The same entries in runs that are neither empty nor longer than a leaf; few are short."""
+    leaves: list[Run] = []
+    left = list(runs)[::-1]
+    while left:
+        run = left.pop()
+        if len(run.data) > LEAF_BYTES and len(run) > 1:
+            left += reversed(run.halves())
+        elif leaves and len(leaves[-1].data) + len(run.data) < LEAF_BYTES // 2:
+            leaves[-1] = Run.joined((leaves[-1], run))
+        elif run:
+            leaves.append(run)
+    return tuple(leaves)
+
+
+def _remembered(changes: tuple[Change, ...], newest: Change) -> tuple[Change, ...]:
+    """The newest changes, as many as are worth remembering."""
+    room = MOST_CHANGES - len(newest.digests)
+    kept: list[Change] = []
+    for change in reversed(changes):
+        room -= len(change.digests)
+        if room < 0:
+            break
+        kept.append(change)
+    return (*reversed(kept), newest) if len(newest.digests) <= MOST_CHANGES else ()

@@ -1,0 +1,236 @@
+"""Entries as they are on the wire: checked once, and made into objects only when asked for."""
+
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated, Self, overload
+
+from pirate.errors import ProtocolError
+from pirate.model import Digest, Entry
+from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT, EntryCodec, Reader
+
+# Where the number of names stands, and the first of them.
+_NAMES = Digest.SIZE + 8
+_FIRST_NAME = _NAMES + 2
+_HEAD = struct.Struct(">20sQH")
+_NO_SIZE = bytes(8)
+
+RUN_LIMIT = 0xFFFF
+
+
+class Run(Sequence[Entry]):
+    """Some entries in one bytes object: 4 bytes an entry more than they are on the wire.
+
+    An entry without names is none: it says that there is none of that digest any more.
+    """
+
+    __slots__ = ("_ends", "data")
+
+    def __init__(self, data: bytes = b"", ends: "array[int] | None" = None) -> None:
+        """``ends`` tells where in ``data`` each entry ends; they are right already."""
+        self.data = data
+        self._ends = array("I") if ends is None else ends
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """Write entries; ValueError if one does not fit."""
+        if isinstance(entries, cls):
+            return entries
+        data, ends = bytearray(), array("I")
+        for entry in entries:
+            data += _CODEC.encode(entry) if entry.names else encode_gone(entry.digest)
+            ends.append(len(data))
+        return cls(bytes(data), ends)
+
+    @classmethod
+    def joined(cls, runs: Iterable["Run"]) -> Self:
+        """Several runs as one."""
+        data, ends = bytearray(), array("I")
+        for run in runs:
+            run.copy(0, len(run), data, ends)
+        return cls(bytes(data), ends)
+
+    def copy(self, first: int, stop: int, data: bytearray, ends: "array[int]") -> None:
+        """Append the entries from ``first`` to before ``stop`` to another run's parts."""
+        start = self._start(first)
+        shift = len(data) - start
+        data += self.data[start : self._start(stop)]
+        some = self._ends[first:stop]
+        ends.extend(array("I", [end + shift for end in some]) if shift else some)
+
+    def part(self, first: int, stop: int) -> "Run":
+        """The entries from ``first`` to before ``stop``."""
+        if first == 0 and stop >= len(self):
+            return self
+        data, ends = bytearray(), array("I")
+        self.copy(first, min(stop, len(self)), data, ends)
+        return Run(bytes(data), ends)
+
+    def halves(self) -> "tuple[Run, Run]":
+        """The entries in two runs."""
+        middle = len(self) // 2
+        return self.part(0, middle), self.part(middle, len(self))
+
+    def digest(self, index: int) -> bytes:
+        """The digest of one entry."""
+        start = self._start(index)
+        return self.data[start : start + Digest.SIZE]
+
+    def encoded(self, index: int) -> bytes:
+        """One entry as it is on the wire."""
+        return self.data[self._start(index) : self._ends[index]]
+
+    def above(self, digest: bytes, first: int = 0) -> int:
+        """Where the entries with greater digests begin, if they ascend."""
+        stop = len(self)
+        while first < stop:
+            middle = (first + stop) // 2
+            if self.digest(middle) <= digest:
+                first = middle + 1
+            else:
+                stop = middle
+        return first
+
+    def least(self, digest: bytes, first: int = 0) -> int:
+        """Where the entries with this digest or greater ones begin, if they ascend."""
+        index = self.above(digest, first)
+        return index - (index > first and self.digest(index - 1) == digest)
+
+    def ascends(self, after: bytes) -> bool:
+        """Whether every digest is greater than the one before it, and the first than ``after``."""
+        return all(one < other for one, other in pairwise((after, *self.digests())))
+
+    def digests(self) -> Iterator[bytes]:
+        """The digests of all entries."""
+        start = 0
+        for end in self._ends:
+            yield self.data[start : start + Digest.SIZE]
+            start = end
+
+    def sizes(self) -> int:
+        """The sum of the sizes."""
+        total = start = 0
+        for end in self._ends:
+            total += int.from_bytes(self.data[start + Digest.SIZE : start + _NAMES], "big")
+            start = end
+        return total
+
+    def raw(self) -> Iterator[tuple[bytes, int, list[str]]]:
+        """Digest, size and names of every entry, for those who look at a million."""
+        data, start = self.data, 0
+        for end in self._ends:
+            digest, size, count = _HEAD.unpack_from(data, start)
+            if count == 1:
+                yield digest, size, [data[start + _FIRST_NAME + 2 : end].decode()]
+            else:
+                yield digest, size, _names(data, start + _FIRST_NAME, count)
+            start = end
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is one that says that a file is gone."""
+        return any(map(is_gone, map(self.encoded, range(len(self)))))
+
+    def _start(self, index: int) -> int:
+        return self._ends[index - 1] if index else 0
+
+    def _at(self, index: int) -> Entry:
+        start = self._start(index)
+        digest, size, count = _HEAD.unpack_from(self.data, start)
+        return Entry(Digest(digest), size, tuple(_names(self.data, start + _FIRST_NAME, count)))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return tuple(map(self._at, places))
+        return self._at(places)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Run):
+            return self.data == other.data
+        return tuple(self) == other
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+    def __repr__(self) -> str:
+        return f"Run{tuple(self)}"
+
+
+class RunCodec:
+    """At most ``RUN_LIMIT`` entries behind a u16 that counts them."""
+
+    spec = f"many({RUN_LIMIT}) of entry"
+
+    def encode(self, value: Iterable[Entry]) -> bytes:
+        """Write the entries; ValueError if there are too many."""
+        run = Run.of(value)
+        if len(run) > RUN_LIMIT:
+            raise ValueError(f"{len(run)} items, more than {RUN_LIMIT}")
+        return len(run).to_bytes(2, "big") + run.data
+
+    def decode(self, reader: Reader) -> Run:
+        """Read the entries: all is checked, nothing is made of it yet."""
+        count = reader.uint(2)
+        ends = _measured(reader.rest(), count)
+        return Run(reader.take(ends[-1] if ends else 0), ends)
+
+
+def encode_gone(digest: bytes) -> bytes:
+    """How a run says that there is no entry of that digest any more."""
+    return digest + _NO_SIZE + b"\0\0"
+
+
+def is_gone(encoded: bytes) -> bool:
+    """Whether one encoded entry says that."""
+    return encoded[_NAMES:_FIRST_NAME] == b"\0\0"
+
+
+def _measured(data: bytes, count: int) -> "array[int]":
+    """Where the first ``count`` entries of ``data`` end; ProtocolError if they are none."""
+    ends = array("I")
+    at = 0
+    try:
+        for _ in range(count):
+            names = data[at + _NAMES] << 8 | data[at + _NAMES + 1]
+            if names > NAMES_LIMIT:
+                raise ProtocolError(f"{names} items, more than {NAMES_LIMIT}")
+            if not names and data[at + Digest.SIZE : at + _NAMES] != _NO_SIZE:
+                raise ProtocolError("an entry without a name has a size")
+            at += _FIRST_NAME
+            for _ in range(names):
+                length = data[at] << 8 | data[at + 1]
+                if length > NAME_LIMIT:
+                    raise ProtocolError(f"a text of {length} bytes, more than {NAME_LIMIT}")
+                at += 2 + length
+                data[at - length : at].decode()
+            ends.append(at)
+    except UnicodeDecodeError as error:
+        raise ProtocolError("a text is not UTF-8") from error
+    except IndexError:
+        at = len(data) + 1
+    if at > len(data):
+        raise ProtocolError(f"a body that has {len(data)} bytes of entries ends inside a field")
+    return ends
+
+
+def _names(data: bytes, at: int, count: int) -> list[str]:
+    names = []
+    for _ in range(count):
+        length = data[at] << 8 | data[at + 1]
+        at += 2 + length
+        names.append(data[at - length : at].decode())
+    return names
+
+
+_CODEC = EntryCodec()
+
+entries = Annotated[Sequence[Entry], RunCodec()]
