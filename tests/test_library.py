@@ -211,6 +211,7 @@ def test_a_file_that_cannot_be_read_any_more_costs_only_itself(
 ) -> None:
     kept, lost = shelf.put("kept", b"1"), shelf.put("lost", b"2")
     assert shelf.scan().keys() == {kept, lost}
+    shelf.put("lost", b"changed, so that it is read again")
     real = hashing.hash_one
 
     def late(job: Job, stop: Stop) -> Hashed | None:

@@ -34,7 +34,7 @@ from pirate import __version__, record
 from pirate.disk.identity import new_peer_id
 from pirate.disk.tree import Shares
 from pirate.library import Library, Snapshot
-from pirate.model import Address, Announcement, Catalog, Digest, Entry
+from pirate.model import Address, Announcement, Digest, Entry
 from pirate.net.channel import Channel
 from pirate.net.reception import Limits
 from pirate.network import new_hello
@@ -44,6 +44,7 @@ from pirate.registry.etcd import PEERS_LIMIT, PREFIX
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import Server
+from pirate.wire.catalog import Catalog
 from pirate.wire.messages import Hello, Request
 
 FILE_BYTES = 4096
