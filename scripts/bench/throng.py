@@ -6,8 +6,9 @@ Each peer has a host of its own (127.1.x.y), which listens, and answers by pirat
 and handler. Most share FILES files that only their catalogs know of; those who are the first, the
 middle and the last in etcd share what is below FOLDER/0, FOLDER/1 and FOLDER/2.
 In etcd ALIVE of them have a connection, a lease and a key each, and send what `pirate serve` sends:
-one is granted a lease, puts its record by a transaction, lists all others and watches them, renews
-the lease within a third of the TTL, and lists and watches anew when its mirror is no more trusted.
+one is granted a lease, puts its record by a transaction, lists all others and, as soon as all are
+there, watches them; it renews the lease within a third of the TTL, and lists and watches anew when
+its mirror is no more trusted.
 What it hears is not decoded, so that a thousand ears do not need more than etcd itself.
 The keys of the others are under one lease. When all are there it prints a line of JSON, and goes on
 until stdin ends.
@@ -15,20 +16,17 @@ until stdin ends.
 
 import asyncio
 import json
-import random
 import secrets
 import select
 import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import grpc.aio
-from etcd3 import etcdrpc
+from member import Member
 
 from pirate import __version__, record
 from pirate.disk.identity import new_peer_id
@@ -38,9 +36,6 @@ from pirate.model import Address, Announcement, Digest, Entry
 from pirate.net.channel import Channel
 from pirate.net.reception import Limits
 from pirate.network import new_hello
-from pirate.policy.backoff import heartbeat_interval
-from pirate.registry import etcd_client, etcd_mirror
-from pirate.registry.etcd import PEERS_LIMIT, PREFIX
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import Server
@@ -49,12 +44,7 @@ from pirate.wire.messages import Hello, Request
 
 FILE_BYTES = 4096
 JOIN_AT_ONCE = 16
-RPC_SECONDS = 20.0
-PUTS_AT_ONCE = 100
 _HOSTS_OF_A_NET = 250
-_CHANNEL_OPTIONS = (*etcd_client._CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # noqa: SLF001
-_METADATA = (("hasleader", "true"),)
-_AFTER_PREFIX = (PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)).encode()
 
 
 def host(number: int) -> str:
@@ -158,118 +148,27 @@ class Throng(NamedTuple):
         return Server(listener, greet, answer, limits=Limits(), drain=0.0)
 
 
-class Member:
-    """What one peer does in etcd; or many, under one lease."""
-
-    def __init__(self, etcd: str, ttl: int, *announcements: Announcement, count: int = 0) -> None:
-        """Of several ``announcements`` nobody watches; ``count``: how many peers there are."""
-        self._trusted = etcd_mirror.trusted_seconds(count)
-        self._channel: Any = grpc.aio.insecure_channel(etcd, options=_CHANNEL_OPTIONS)
-        self._leases = etcdrpc.LeaseStub(self._channel)
-        self._keys = etcdrpc.KVStub(self._channel)
-        # As bytes: what comes is thrown away.
-        self._watch: Any = self._channel.stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=etcdrpc.WatchRequest.SerializeToString,
-            response_deserializer=bytes,
-        )
-        self._stream: Any = None
-        self._hearing: asyncio.Task[None] | None = None
-        self._announcements = announcements
-        self._ttl = ttl
-        self._lease = 0
-        self._rng = random.Random()
-
-    async def join(self) -> None:
-        """Be announced, and list all that are there."""
-        grant = etcdrpc.LeaseGrantRequest(TTL=self._ttl)
-        self._lease = (await self._ask(self._leases.LeaseGrant, grant)).ID
-        for first in range(0, len(self._announcements), PUTS_AT_ONCE):
-            await self._put(self._announcements[first : first + PUTS_AT_ONCE])
-        await self._list()
-
-    async def _put(self, announcements: Sequence[Announcement]) -> None:
-        keys = [f"{PREFIX}{each.id}".encode() for each in announcements]
-        absent = [
-            etcdrpc.Compare(
-                key=key, target=etcdrpc.Compare.MOD, result=etcdrpc.Compare.EQUAL, mod_revision=0
-            )
-            for key in keys
-        ]
-        puts = [
-            etcdrpc.PutRequest(key=key, value=record.encode(each), lease=self._lease)
-            for key, each in zip(keys, announcements, strict=True)
-        ]
-        transaction = etcdrpc.TxnRequest(
-            compare=absent,
-            success=[etcdrpc.RequestOp(request_put=put) for put in puts],
-            failure=[
-                etcdrpc.RequestOp(request_range=etcdrpc.RangeRequest(key=key)) for key in keys
-            ],
-        )
-        if not (await self._ask(self._keys.Txn, transaction)).succeeded:
-            raise RuntimeError("the key of a peer is taken")
-
-    async def live(self) -> None:
-        """Watch and beat, on and on; everybody listed the last time at another moment."""
-        watches = len(self._announcements) == 1
-        relist = time.monotonic() + self._rng.uniform(0, 0.75 * self._trusted)
-        if watches:
-            await self._mirror()
-        while True:
-            await asyncio.sleep(heartbeat_interval(self._ttl, self._rng))
-            await self._renew()
-            if watches and time.monotonic() > relist:
-                await self._mirror()
-                relist = time.monotonic() + self._rng.uniform(0.5, 1) * self._trusted
-
-    async def _renew(self) -> None:
-        ask = iter([etcdrpc.LeaseKeepAliveRequest(ID=self._lease)])
-        stream = self._leases.LeaseKeepAlive(ask, timeout=RPC_SECONDS, metadata=_METADATA)
-        answers = [answer async for answer in stream]
-        if not answers or not answers[-1].TTL:
-            raise RuntimeError("a lease is lost")
-
-    async def _list(self) -> int:
-        """The revision of etcd."""
-        everybody = etcdrpc.RangeRequest(
-            key=PREFIX.encode(), range_end=_AFTER_PREFIX, limit=PEERS_LIMIT
-        )
-        answer = await self._ask(self._keys.Range, everybody)
-        return cast("int", answer.header.revision)
-
-    async def _mirror(self) -> None:
-        revision = await self._list()
-        if self._stream:
-            self._stream.cancel()
-        create = etcdrpc.WatchCreateRequest(
-            key=PREFIX.encode(), range_end=_AFTER_PREFIX, start_revision=revision + 1
-        )
-        self._stream = self._watch(metadata=_METADATA)
-        await self._stream.write(etcdrpc.WatchRequest(create_request=create))
-        self._hearing = asyncio.create_task(self._hear(self._stream))
-
-    async def _hear(self, stream: Any) -> None:  # noqa: ANN401 - of the untyped client
-        with suppress(asyncio.CancelledError):
-            while await stream.read():
-                pass
-
-    async def _ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401 - likewise
-        return await method(request, timeout=RPC_SECONDS, metadata=_METADATA)
-
-
 async def play(members: Sequence[Member], started: str) -> None:
-    """Let all of them join, say so, and live until stdin ends."""
-    room = asyncio.Semaphore(JOIN_AT_ONCE)
+    """Let all of them join, then watch, say so, and live until stdin ends."""
+    room, missing, all_there = asyncio.Semaphore(JOIN_AT_ONCE), len(members), asyncio.Event()
 
-    async def join(member: Member) -> None:
-        async with room:
-            await member.join()
+    def joined() -> None:
+        nonlocal missing
+        missing -= 1
+        if not missing:
+            all_there.set()
 
-    await asyncio.gather(*map(join, members))
-    lives = [asyncio.create_task(member.live()) for member in members]
-    print(started, flush=True)
-    over = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    async def watch() -> None:
+        await all_there.wait()
+        revision = await members[0].list()
+        for member in members:
+            if member.watches:
+                await member.watch(revision)
+        print(started, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+    lives = [asyncio.create_task(member.live(room, joined)) for member in members]
+    over = asyncio.create_task(watch())
     done, _ = await asyncio.wait([over, *lives], return_when=asyncio.FIRST_COMPLETED)
     for each in done:
         each.result()
