@@ -4,6 +4,7 @@ One thread scans; everybody else reads the last snapshot without a lock.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import threading
@@ -14,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pirate.chain import Chain
-from pirate.disk.hashcache import HashCache, Look
-from pirate.disk.hashing import Hashed, Job, hash_all
+from pirate.disk.hashcache import HashCache
+from pirate.disk.hashing import Hashed, Job, Outcome, hash_all
 from pirate.disk.state import State
-from pirate.disk.tree import Identity, Parts, Shares, generation_of, open_file
+from pirate.disk.tree import Found, Identity, Parts, Shares, generation_of, open_file
 from pirate.errors import NotFoundError, StaleError
 from pirate.model import Digest, Entry
 from pirate.scope import Stop
@@ -27,8 +28,28 @@ from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT
 
 log = logging.getLogger(__name__)
 
-# While the first scan hashes, what is ready so far is published this often, in seconds.
+# While a scan hashes, what is ready so far is published this often, in seconds, but so seldom
+# that publishing, which costs the more the more there is, takes no more than a tenth of the time.
 PUBLISH_SECONDS = 1.0
+PUBLISH_SHARE = 0.1
+
+# Thresholds of the collector: how many objects are made before it looks at the youngest, at the
+# next, at all.
+_RARELY = (100_000, 50, 1000)
+
+
+# A file that changed while it was read waits until it keeps its size between two looks, or was
+# not written for so long: to read it sooner would be in vain.
+REST_NS = 1_000_000_000
+
+
+class Progress(NamedTuple):
+    """How much of what the scan has to read is read."""
+
+    files: int = 0
+    of_files: int = 0
+    bytes: int = 0
+    of_bytes: int = 0
 
 
 class Place(NamedTuple):
@@ -86,10 +107,12 @@ class Library:
         self._cache = cache or HashCache(State(""))
         self._known: dict[Place, Hashed] = {}
         self._twins: dict[Place, list[Place]] = {}
+        self._growing: dict[Place, int] = {}  # and the size at the last look
         self._troubled: set[Place] = set()
         self._wanted = threading.Event()
         self._snapshot = Snapshot()
         self.scanned = threading.Event()
+        self.progress = Progress()
 
     @property
     def catalog(self) -> Catalog:
@@ -153,36 +176,56 @@ class Library:
 
     def scan(self, stop: Stop) -> None:
         """Bring the snapshot up to date, reading only the files that changed."""
+        with _rarely_collected():
+            self._scan(stop)
+
+    def _scan(self, stop: Stop) -> None:
         trouble: dict[Place, OSError] = {}
         jobs = self._walk(trouble, stop)
-        published = time.monotonic()
+        self.progress = Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs))
+        due = time.monotonic() + PUBLISH_SECONDS
         for outcomes in hash_all(jobs, stop, self._threads):
             for job, outcome in outcomes:
                 place = Place(job.root, job.parts)
-                if isinstance(outcome, OSError):
-                    trouble[place] = outcome
-                self._learn(place, outcome if isinstance(outcome, Hashed) else None)
                 if isinstance(outcome, Hashed):
+                    self._learn(place, outcome)
                     self._cache.keep(outcome, job.label)
-            if time.monotonic() - published > PUBLISH_SECONDS:
+                    continue
+                self._learn(place, None)
+                if outcome:
+                    trouble[place] = outcome
+                else:  # it changed while it was read
+                    self._growing[place] = job.size
+            self._count(outcomes)
+            if (now := time.monotonic()) > due:
                 self._cache.flush()
                 self._publish()
-                published = time.monotonic()
-        if not stop.is_set:
-            self._publish()
-            self._tell(trouble)
+                took = time.monotonic() - now
+                due = now + max(PUBLISH_SECONDS, took / PUBLISH_SHARE)
+        if stop.is_set:
+            self._cache.flush()
+            return
+        self._publish()
+        self._tell(trouble)
+        first = not self.scanned.is_set()
+        self.scanned.set()
         self._cache.flush()
-        if not stop.is_set and not self.scanned.is_set():
-            self.scanned.set()
+        if first:
+            gc.freeze()  # what is known of a million files is no garbage
             self._cache.prune()
+
+    def _count(self, outcomes: list[Outcome]) -> None:
+        done, size = self.progress, sum(job.size for job, _ in outcomes)
+        self.progress = done._replace(files=done.files + len(outcomes), bytes=done.bytes + size)
 
     def _walk(self, trouble: dict[Place, OSError], stop: Stop) -> list[Job]:
         """Walk everything: forget what is gone, and give what has to be read."""
         before, self._known = self._known, {}
+        growing, self._growing = self._growing, {}
         firsts: dict[Identity, Place] = {}
         self._twins = {}
         jobs: list[Job] = []
-        looks: list[Look] = []
+        new: list[tuple[str, Found]] = []
 
         def note(root: str, parts: Parts, error: OSError) -> None:
             trouble[Place(root, parts)] = error
@@ -196,25 +239,33 @@ class Library:
                 self._known[place] = known  # stays listed even if it is read again
                 if known.settled:
                     continue
+            size = found.identity.size
+            if growing.get(place, size) != size and _written_lately(found):
+                self._growing[place] = size
+                continue
             first = firsts.setdefault(found.identity, place)
             if first is not place:
                 self._twins.setdefault(first, []).append(place)
-                continue
-            jobs.append(Job(root, found.parts, found.identity.size, found.label))
-            # What has changed where it is was not renamed.
-            looks.append(Look(found.identity, 0 if place in before else found.label))
-        return self._unread(jobs, looks, stop)
-
-    def _unread(self, jobs: list[Job], looks: list[Look], stop: Stop) -> list[Job]:
-        """The jobs whose files the cache does not know."""
-        unread = []
-        found = self._cache.find(looks, stop, lambda index: generation_of(*jobs[index][:2]))
-        for job, hashed in zip(jobs, found, strict=True):
-            if hashed:
-                self._learn(Place(job.root, job.parts), hashed)
+            elif known:  # what has changed where it is was not renamed
+                jobs.append(Job(root, found.parts, size, found.label))
             else:
-                unread.append(job)
-        return unread
+                new.append((root, found))
+        jobs += self._unread(new, stop)
+        return jobs
+
+    def _unread(self, new: list[tuple[str, Found]], stop: Stop) -> Iterator[Job]:
+        """What has to be read of the files that were not there, below their roots."""
+
+        def generation(index: int) -> int:
+            root, found = new[index]
+            return generation_of(root, found.parts)
+
+        known = self._cache.find([found for _, found in new], stop, generation)
+        for (root, found), hashed in zip(new, known, strict=True):
+            if hashed:
+                self._learn(Place(root, found.parts), hashed)
+            else:
+                yield Job(root, found.parts, found.identity.size, found.label)
 
     def _learn(self, place: Place, hashed: Hashed | None) -> None:
         """Know a file wherever it lies; None: it changed meanwhile, and waits for the next scan."""
@@ -262,8 +313,28 @@ class Library:
             self._changed()
 
 
+def _written_lately(found: Found) -> bool:
+    return abs(time.time_ns() - found.identity.mtime) < REST_NS
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Make many objects without all of them being looked at for garbage again and again.
+
+    With a hundred thousand files that takes as long as everything else.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*_RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def _names(places: list[tuple[Place, Identity]]) -> tuple[str, ...]:
     """The names that a digest is known by here, as PROTOCOL.md allows them."""
+    if len(places) == 1:
+        return (_name(places[0][0].parts),)
     return tuple(sorted({_name(place.parts) for place, _ in places})[:NAMES_LIMIT])
 
 
@@ -273,6 +344,8 @@ def _name(parts: Parts) -> str:
     What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
     """
     for text in ("/".join(parts), parts[-1]):
+        if text.isascii() and len(text) <= NAME_LIMIT:
+            return text
         name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         if len(name.encode()) <= NAME_LIMIT:
             return name

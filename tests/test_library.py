@@ -1,5 +1,7 @@
 import errno
+import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from shelf import Shelf
 from pirate import library as library_module
 from pirate.disk import hashing
 from pirate.disk.hashing import Hashed, Job
+from pirate.library import Progress
 from pirate.scope import Stop
 from pirate.wire.fields import NAME_LIMIT
 
@@ -27,7 +30,7 @@ def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = hashing.hash_one
 
-    def noted(job: Job, stop: Stop) -> Hashed | None:
+    def noted(job: Job, stop: Stop, *_: object) -> Hashed | None:
         names.append("/".join(job.parts))
         hashed = real(job, stop)
         # Files that tests write are always young; here they count as old.
@@ -96,7 +99,7 @@ def test_all_links_of_a_file_that_cannot_be_read_are_not_listed(
     os.link(shelf.folders[0] / "a", shelf.folders[0] / "b")
     shelf.scan()
 
-    def fails(_: Job, __: Stop) -> Hashed | None:
+    def fails(*_: object) -> Hashed | None:
         raise OSError(errno.EIO, "the disk is broken")
 
     monkeypatch.setattr(hashing, "hash_one", fails)
@@ -163,6 +166,7 @@ def test_a_young_file_stays_listed_while_it_is_read_again(
     shelf.put("larger, so first", b"22")
     shelf.library._threads = 1
     monkeypatch.setattr(library_module, "PUBLISH_SECONDS", -1.0)
+    monkeypatch.setattr(library_module, "PUBLISH_SHARE", math.inf)
     monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
     listed: list[bool] = []
     real = shelf.library._publish
@@ -181,11 +185,59 @@ def test_what_is_ready_is_published_while_the_first_scan_goes_on(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library_module, "PUBLISH_SECONDS", -1.0)
+    monkeypatch.setattr(library_module, "PUBLISH_SHARE", math.inf)
     monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
     for name in ("a", "b", "c"):
         shelf.put(name, name.encode())
     shelf.scan()
     assert shelf.changes == 3
+
+
+def test_publishing_takes_a_small_share_of_the_time(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        """Every look at it takes a second, so publishing does."""
+
+        now = 0.0
+        time_ns = staticmethod(time.time_ns)
+
+        def monotonic(self) -> float:
+            self.now += 1.0
+            return self.now
+
+    monkeypatch.setattr(library_module, "time", Clock())
+    monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
+    for number in range(50):
+        shelf.put(str(number), b"%d" % number)
+    shelf.scan()
+    assert 3 <= shelf.changes <= 7
+
+
+@pytest.mark.parametrize("rests", ["size", "time"])
+def test_what_changed_while_it_was_read_is_read_again_when_it_rests(
+    shelf: Shelf, read: list[str], monkeypatch: pytest.MonkeyPatch, rests: str
+) -> None:
+    monkeypatch.setattr(library_module, "REST_NS", 10**15)
+    shelf.put("log", b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr(hashing, "hash_one", lambda *_: None)
+        assert shelf.scan() == {}
+    for size in (2, 3):
+        shelf.put("log", b"1" * size)
+        assert shelf.scan() == {}
+    assert read == []
+    if rests == "time":
+        shelf.put("log", b"1111")
+        os.utime(shelf.folders[0] / "log", ns=(OLD, OLD))
+    assert len(shelf.scan()) == 1
+
+
+def test_how_much_is_hashed_can_be_seen(shelf: Shelf) -> None:
+    for number in range(3):
+        shelf.put(str(number), some_bytes(1000, number))
+    shelf.scan()
+    assert shelf.library.progress == Progress(3, 3, 3000, 3000)
 
 
 def gone(path: Path) -> None:
@@ -214,7 +266,7 @@ def test_a_file_that_cannot_be_read_any_more_costs_only_itself(
     shelf.put("lost", b"changed, so that it is read again")
     real = hashing.hash_one
 
-    def late(job: Job, stop: Stop) -> Hashed | None:
+    def late(job: Job, stop: Stop, *_: object) -> Hashed | None:
         if job.parts == ("lost",):
             trouble(shelf.folders[0] / "lost")
         return real(job, stop)

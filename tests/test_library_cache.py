@@ -32,7 +32,7 @@ def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = hashing.hash_one
 
-    def noted(job: Job, stop: Stop) -> Hashed | None:
+    def noted(job: Job, stop: Stop, *_: object) -> Hashed | None:
         names.append("/".join(job.parts))
         return real(job, stop)
 

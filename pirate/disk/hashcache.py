@@ -12,14 +12,12 @@ import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, MOST_LINKS, STATE_SIZE, segments
 from pirate.disk import sha1
 from pirate.disk.hashing import Hashed, settled
 from pirate.disk.state import State
-from pirate.disk.tree import Identity
+from pirate.disk.tree import Found, Identity
 from pirate.model import Digest
 from pirate.scope import Stop
 
@@ -71,16 +69,6 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _Work = Callable[[sqlite3.Connection], None]
 
 
-class Look(NamedTuple):
-    """A file that may be in the cache: what it has now, and what tells of a new name.
-
-    ``label`` stands for its name if it has only one (``tree.label``), else it is 0.
-    """
-
-    identity: Identity
-    label: int = 0
-
-
 class HashCache:
     """The cache of one user, in the state folder. Several processes may use it at once.
 
@@ -93,27 +81,26 @@ class HashCache:
         self._waiting: list[tuple[int, int, int, bytes]] = []
 
     def find(
-        self, looks: Sequence[Look], stop: Stop, generation: Callable[[int], int] = lambda _: 0
+        self, files: Sequence[Found], stop: Stop, generation: Callable[[int], int] = lambda _: 0
     ) -> list[Hashed | None]:
         """What the files had when they were hashed; None for those that have to be read.
 
         ``generation`` gives that of the file at an index, which it has to open for that.
         """
-        found: list[Hashed | None] = [None] * len(looks)
+        known: list[Hashed | None] = [None] * len(files)
 
         def look(connection: sqlite3.Connection) -> None:
-            for device, inodes in _queries(looks):
+            for device, inodes in _queries(files):
                 if stop.is_set:
                     return
                 query = _FIND.format(",".join("?" * len(inodes)))
                 for inode, seen, row in connection.execute(query, (_signed(device), *inodes)):
                     for index in inodes.get(inode, ()):
-                        tell = partial(generation, index)
-                        found[index] = self._match(looks[index], tell, seen, row)
+                        known[index] = self._match(files[index], seen, row, generation, index)
 
-        if looks:
+        if files:
             self._use(look, READ_PATIENCE)
-        return found
+        return known
 
     def keep(self, hashed: Hashed, label: int = 0) -> None:
         """Have ``flush`` write a row, if the file is settled."""
@@ -144,24 +131,28 @@ class HashCache:
         )
 
     def _match(
-        self, look: Look, generation: Callable[[], int], seen: object, row: object
+        self,
+        found: Found,
+        seen: object,
+        row: object,
+        generation: Callable[[int], int],
+        index: int,
     ) -> Hashed | None:
-        identity = look.identity
-        known = _known(row, identity)
+        known = _known(row, found.identity)
         if known is None:
             return None
         hashed, label = known
-        if hashed.identity != identity:
-            if not (_renamed(look, hashed, label) and generation() == hashed.generation):
+        if hashed.identity is not found.identity:
+            if not _renamed(found, hashed, label) or generation(index) != hashed.generation:
                 return None
-            hashed = hashed._replace(identity=identity)
-            self.keep(hashed, look.label)
+            hashed = hashed._replace(identity=found.identity)
+            self.keep(hashed, found.label)
         elif (
             not isinstance(seen, int)
             or seen < self._today() - NOTED_DAYS
-            or (look.label and not label)  # `hash` has not seen its name
+            or (not label and found.label)  # `hash` was first, and takes no label
         ):
-            self.keep(hashed, look.label or label)
+            self.keep(hashed, label or found.label)
         return hashed
 
     def _use(self, work: Callable[[sqlite3.Connection], object], patience: float) -> None:
@@ -228,11 +219,11 @@ def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _queries(looks: Sequence[Look]) -> Iterator[tuple[int, dict[int, list[int]]]]:
-    """The files a query asks for: a device, and under each inode the places in ``looks``."""
+def _queries(files: Sequence[Found]) -> Iterator[tuple[int, dict[int, list[int]]]]:
+    """The files a query asks for: a device, and under each inode the places in ``files``."""
     devices: dict[int, dict[int, list[int]]] = {}
-    for index, look in enumerate(looks):
-        device, inode = look.identity[:2]
+    for index, found in enumerate(files):
+        device, inode = found.identity[:2]
         inodes = devices.setdefault(device, {})
         inodes.setdefault(_signed(inode), []).append(index)
         if len(inodes) == _QUERY:
@@ -255,35 +246,38 @@ def _known(row: object, identity: Identity) -> tuple[Hashed, int] | None:
     if row[-_CHECK:] != _check(device, inode, row[:-_CHECK]):
         return None
     size, mtime, ctime, label, generation, digest = _ROW.unpack_from(row)
+    # There are a million of them: none is made again that there is.
+    same = (size, mtime, ctime) == identity[2:]
+    known = identity if same else Identity(device, inode, size, mtime, ctime)
     states = row[_ROW.size : -_CHECK]
     if len(states) != _states(size):
         return None
-    known = Identity(device, inode, size, mtime, ctime)
-    return Hashed(Digest(digest), states, known, settled=True, generation=generation), label
+    return Hashed(Digest(digest), states, known, True, generation), label
 
 
 def _states(size: int) -> int:
     """How many bytes of states a file of this size is hashed to here."""
-    many = size > LEAST_SEGMENT and sha1.available()
-    return STATE_SIZE * (segments(size) - 1) if many else 0
+    if size <= LEAST_SEGMENT or not sha1.available():
+        return 0
+    return STATE_SIZE * (segments(size) - 1)
 
 
 def _check(device: int, inode: int, row: bytes) -> bytes:
-    return hashlib.blake2b(row, digest_size=_CHECK, key=_KEY.pack(device, inode)).digest()
+    return hashlib.blake2b(_KEY.pack(device, inode) + row, digest_size=_CHECK).digest()
 
 
-def _renamed(look: Look, hashed: Hashed, label: int) -> bool:
+def _renamed(found: Found, hashed: Hashed, label: int) -> bool:
     """Whether a new name accounts for a ctime that is not the one in the row.
 
     docs/decisions/0013-hash-cache.md says what each condition is for.
     """
-    identity, before = look.identity, hashed.identity
+    identity, before = found.identity, hashed.identity
     return bool(
         identity[:4] == before[:4]
         and identity.ctime > before.ctime
         and settled(identity, time.time_ns())
         and label
-        and look.label not in (0, label)
+        and found.label not in (0, label)
         and hashed.generation
     )
 

@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pirate.errors import LocalIOError
 from pirate.policy.rules import Rules
@@ -54,11 +54,26 @@ class Identity(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A regular file of a walk: its path below the root, its identity, and its label."""
+    """A regular file of a walk: its path below the root and its identity.
+
+    ``folder`` is the inode of the folder that it is in, ``links`` how many names it has.
+    """
 
     parts: Parts
     identity: Identity
-    label: int
+    folder: int = 0
+    links: int = 0
+
+    @property
+    def label(self) -> int:
+        """A number of 32 bits for its name in this folder; 0 if it has several names.
+
+        A file that has another label than before has been renamed. It is the same if one of
+        the folders above was.
+        """
+        if self.links != 1:
+            return 0
+        return zlib.crc32(b"%d/%s" % (self.folder, os.fsencode(self.parts[-1])))
 
 
 Trouble = Callable[[Parts, OSError], None]
@@ -149,43 +164,64 @@ class _Walk:
                         yield from self.folder(deeper, below, f"{path}{name}/")
                 elif entry.is_file(follow_symlinks=False) and self._rules.shares(path + name, name):
                     status = entry.stat(follow_symlinks=False)
-                    yield Found(below, Identity.of(status), label(inode, name, status))
+                    yield Found(below, Identity.of(status), inode, status.st_nlink)
             except OSError as error:
                 self._trouble(below, error)
 
 
-def label(folder: int, name: str, status: os.stat_result) -> int:
-    """A number of 32 bits for a file's name in the folder of that inode; 0 if it has several.
-
-    A file that has another label than before has been renamed. It is the same if one of the
-    folders above it was.
-    """
-    return zlib.crc32(b"%d/%s" % (folder, os.fsencode(name))) if status.st_nlink == 1 else 0
-
-
 def generation(file: int) -> int:
     """What tells an open file from those that had its inode before; 0 if nothing does."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            return int.from_bytes(fcntl.ioctl(file, _GENERATION, bytes(8))[:4], sys.byteorder)
-    return 0
+    if sys.platform != "linux":
+        return 0
+    try:
+        told = fcntl.ioctl(file, _GENERATION, bytes(8))
+    except OSError:
+        return 0
+    return int.from_bytes(told[:4], sys.byteorder)
 
 
 def open_file(root: str, parts: Parts) -> int:
     """A descriptor of the regular file at ``parts`` below ``root``; OSError if there is none."""
-    folder = os.open(root, _FOLDER)
-    try:
-        for part in parts[:-1]:
-            deeper = os.open(part, _NEXT_FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = deeper
-        file = os.open(parts[-1], _FILE, dir_fd=folder)
-    finally:
-        os.close(folder)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(f"{'/'.join(parts)} is no regular file any more")
-    return file
+    with Opener() as opener:
+        return opener.open(root, parts)
+
+
+class Opener:
+    """Opens one file after the other, and goes to the folder of several only once."""
+
+    def __init__(self) -> None:
+        self._at: tuple[str, Parts] | None = None
+        self._folder = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def open(self, root: str, parts: Parts) -> int:
+        """A descriptor of the regular file at ``parts``; OSError if there is none."""
+        if self._at != (root, parts[:-1]):
+            self._go(root, parts[:-1])
+        file = os.open(parts[-1], _FILE, dir_fd=self._folder)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise OSError(f"{'/'.join(parts)} is no regular file any more")
+        return file
+
+    def _go(self, root: str, parts: Parts) -> None:
+        self._leave()
+        self._folder = os.open(root, _FOLDER)
+        for part in parts:
+            deeper = os.open(part, _NEXT_FOLDER, dir_fd=self._folder)
+            os.close(self._folder)
+            self._folder = deeper
+        self._at = root, parts
+
+    def _leave(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+        self._at, self._folder = None, -1
 
 
 def generation_of(root: str, parts: Parts) -> int:

@@ -211,9 +211,11 @@ def free_port() -> int:
         return port
 
 
-def wait_until(ready: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
+def wait_until(
+    ready: Callable[[], bool], server: subprocess.Popen[bytes], seconds: float = READY_SECONDS
+) -> None:
     """Wait until ``ready()``; FailedError if the server ends before, or takes too long."""
-    end = time.monotonic() + READY_SECONDS
+    end = time.monotonic() + seconds
     while not ready():
         if server.poll() is not None or time.monotonic() > end:
             raise FailedError("a server does not start")

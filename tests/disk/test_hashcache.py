@@ -14,10 +14,10 @@ from honest import QUICK, some_bytes
 
 from pirate.chain import LEAST_SEGMENT
 from pirate.disk import hashcache, hashing
-from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, HashCache, Look
+from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, HashCache
 from pirate.disk.hashing import Hashed, Job, hash_one
 from pirate.disk.state import State
-from pirate.disk.tree import Identity
+from pirate.disk.tree import Found, Identity
 from pirate.model import Digest
 from pirate.scope import Stop
 
@@ -42,14 +42,19 @@ def _cache(folder: Path) -> HashCache:
     return HashCache(State(str(folder)))
 
 
-def keep(cache: HashCache, *several: Hashed, label: int = 0) -> None:
+def named(identity: Identity, name: int) -> Found:
+    """A file that has the name of a number, or several if that is 0."""
+    return Found((str(name),), identity, folder=1, links=1 if name else 2)
+
+
+def keep(cache: HashCache, *several: Hashed, name: int = 0) -> None:
     for hashed in several:
-        cache.keep(hashed, label)
+        cache.keep(hashed, named(hashed.identity, name).label)
     cache.flush()
 
 
-def find(cache: HashCache, identity: Identity = IDENTITY, label: int = 0) -> Hashed | None:
-    [found] = cache.find([Look(identity, label)], Stop(), lambda _: 7)
+def find(cache: HashCache, identity: Identity = IDENTITY, name: int = 0) -> Hashed | None:
+    [found] = cache.find([named(identity, name)], Stop(), lambda _: 7)
     return found
 
 
@@ -80,9 +85,9 @@ def test_a_file_is_found_with_its_chain(cache: HashCache, share: Path) -> None:
 
 @pytest.mark.parametrize("field", Identity._fields)
 def test_a_file_that_differs_in_anything_is_not_found(cache: HashCache, field: str) -> None:
-    keep(cache, HASHED, label=1)
+    keep(cache, HASHED, name=1)
     other = IDENTITY._replace(**{field: getattr(IDENTITY, field) + 1})
-    assert find(cache, other, label=1) is None
+    assert find(cache, other, name=1) is None
     assert find(cache) == HASHED
 
 
@@ -97,9 +102,9 @@ def test_many_files_are_found_in_the_order_they_were_asked_for(cache: HashCache)
         for number in range(3000)
     ]
     keep(cache, *several[::2])
-    looks = [Look(hashed.identity) for hashed in (*several, several[0])]
+    files = [Found((), hashed.identity) for hashed in (*several, several[0])]
     wanted = [each if index % 2 == 0 else None for index, each in enumerate(several)]
-    assert cache.find(looks, Stop()) == [*wanted, several[0]]
+    assert cache.find(files, Stop()) == [*wanted, several[0]]
 
 
 @pytest.mark.parametrize("inode", [0, 2**63 - 1, 2**63, 2**64 - 1])
@@ -120,15 +125,15 @@ LATER = IDENTITY._replace(ctime=IDENTITY.ctime + 10**9)
 
 
 def test_a_renamed_file_is_found_and_kept_as_it_is_now(cache: HashCache) -> None:
-    keep(cache, HASHED, label=1)
-    assert find(cache, LATER, label=2) == HASHED._replace(identity=LATER)
+    keep(cache, HASHED, name=1)
+    assert find(cache, LATER, name=2) == HASHED._replace(identity=LATER)
     cache.flush()
     assert find(cache, LATER) == HASHED._replace(identity=LATER)
-    assert find(cache, LATER._replace(ctime=LATER.ctime + 1), label=2) is None
+    assert find(cache, LATER._replace(ctime=LATER.ctime + 1), name=2) is None
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "label", "generation"),
+    ("before", "now", "name", "generation"),
     [
         (1, LATER, 1, 7),  # it has the same name: it was written, and its mtime set back
         (1, LATER, 0, 7),  # it has several names
@@ -142,15 +147,15 @@ def test_a_renamed_file_is_found_and_kept_as_it_is_now(cache: HashCache) -> None
     ],
 )
 def test_a_file_that_may_be_another_is_not_taken_for_renamed(
-    cache: HashCache, before: int, now: Identity, label: int, generation: int
+    cache: HashCache, before: int, now: Identity, name: int, generation: int
 ) -> None:
-    keep(cache, HASHED, label=before)
-    assert cache.find([Look(now, label)], Stop(), lambda _: generation) == [None]
+    keep(cache, HASHED, name=before)
+    assert cache.find([named(now, name)], Stop(), lambda _: generation) == [None]
 
 
 def test_a_generation_that_was_never_known_proves_nothing(cache: HashCache) -> None:
-    keep(cache, HASHED._replace(generation=0), label=1)
-    assert cache.find([Look(LATER, 2)], Stop(), lambda _: 0) == [None]
+    keep(cache, HASHED._replace(generation=0), name=1)
+    assert cache.find([named(LATER, 2)], Stop(), lambda _: 0) == [None]
 
 
 # Age.
@@ -308,7 +313,7 @@ def test_a_stop_ends_the_looking(cache: HashCache) -> None:
     keep(cache, HASHED)
     stop = Stop()
     stop.set()
-    assert cache.find([Look(IDENTITY)], stop) == [None]
+    assert cache.find([Found((), IDENTITY)], stop) == [None]
 
 
 def test_an_identity_is_settled_once_it_is_older_than_a_tick() -> None:

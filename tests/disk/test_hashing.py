@@ -105,6 +105,7 @@ def test_the_largest_come_first_in_batches_of_few_files_or_many_bytes() -> None:
     jobs.append(Job("/", ("large",), 2**40))
     batches = list(hashing._batches(jobs))
     assert [len(batch) for batch in batches] == [1, 64, 64, 2]
+    assert [job for batch in batches[1:] for job in batch] == jobs[:-1]
     assert batches[0][0].size == 2**40
 
 
@@ -113,7 +114,7 @@ def test_a_stop_ends_the_hashing_of_many_files_at_once(
 ) -> None:
     stop = Stop()
 
-    def slow(_: Job, inner: Stop) -> None:
+    def slow(_: Job, inner: Stop, __: object) -> None:
         stop.set()
         assert inner.wait(SOON)
 

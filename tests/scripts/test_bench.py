@@ -121,3 +121,14 @@ def test_crowd_finds_what_one_of_many_has(bare_run: Run, pirate: Path, tmp_path:
     assert set(report["rows"]) == {"get first", "get middle", "get last", "peers", "ls", "seen"}
     assert report["record_bytes"] > 200
     assert report["serve_rss_of_all"] > 0
+
+
+def test_scan_shows_that_a_second_start_reads_no_file(
+    run: Run, pirate: Path, tmp_path: Path
+) -> None:
+    small = ("--files", 2000, "--size", "1M", "--runs", 1, "--folder", tmp_path)
+    done = run("scripts/bench/scan", *small, "--pirate", pirate)
+    assert done.returncode == 0, done.stderr
+    report = last_line(done.stdout)
+    assert set(report["rows"]) == {"empty", "plain", "first", "again", "openssl", "large"}
+    assert report["read"] < 2000 * 1024 // 4

@@ -10,10 +10,10 @@ from pirate.cli.output import Output, one_line
 from pirate.cli.sums import sum_line
 from pirate.cli.text import counted, harmless
 from pirate.config import Settings
-from pirate.disk.hashcache import HashCache, Look
+from pirate.disk.hashcache import HashCache
 from pirate.disk.hashing import Hashed, digest_of, hash_file
 from pirate.disk.state import State
-from pirate.disk.tree import Identity, translated
+from pirate.disk.tree import Found, Identity, translated
 from pirate.errors import LocalIOError, PartialError
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -56,11 +56,11 @@ def _run(arguments: Namespace, cache: HashCache, output: Output) -> int:
 
 def _known(paths: list[str], cache: HashCache) -> dict[Identity, Hashed]:
     """What the cache knows of these files."""
-    looks = []
+    files = []
     for path in paths:
         with contextlib.suppress(OSError, ValueError):
-            looks.append(Look(Identity.of(Path(path).stat())))
-    return {hashed.identity: hashed for hashed in cache.find(looks, Stop()) if hashed}
+            files.append(Found((path,), Identity.of(Path(path).stat())))
+    return {hashed.identity: hashed for hashed in cache.find(files, Stop()) if hashed}
 
 
 def _hash(path: str, known: dict[Identity, Hashed], cache: HashCache) -> tuple[Digest, int]:

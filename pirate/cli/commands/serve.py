@@ -12,11 +12,13 @@ from pirate.cli.output import Output
 from pirate.cli.text import counted, size
 from pirate.config import Settings
 from pirate.disk.tree import translated
+from pirate.library import Progress
 from pirate.node import Node
 from pirate.scope import Scope, Stop
 
-# A first scan that takes longer is worth a remark.
+# A first scan that takes longer is worth a remark, and another one now and then.
 LONG_SECONDS = 1.0
+REMARK_SECONDS = 30.0
 
 # Beyond the drain, what a thread may take to end.
 GRACE_SECONDS = 5.0
@@ -83,6 +85,11 @@ def _tell_ready(
     with stop.waking(scanned.set):
         if not scanned.wait(LONG_SECONDS):
             output.note(f"hashing {', '.join(folders)}; what is hashed is shared already")
+            before = 0
+            while not scanned.wait(REMARK_SECONDS):
+                done = node.library.progress
+                output.note(_remark(done, (done.bytes - before) / REMARK_SECONDS))
+                before = done.bytes
     if not node.wait_until_ready(stop):
         return
     if settings.port_file:
@@ -104,6 +111,13 @@ def _tell_ready(
     where = f", announced as {node.addresses[0]}" if registered else ""
     shared = f"{counted(len(catalog), 'file')} ({size(catalog.size)}) of {', '.join(folders)}"
     output.note(f"{node.name} shares {shared} on {node.listen}{where}")
+
+
+def _remark(done: Progress, rate: float) -> str:
+    return (
+        f"hashed {done.files:,} of {counted(done.of_files, 'file')}, "
+        f"{size(done.bytes)} of {size(done.of_bytes)}, {size(round(rate))}/s"
+    )
 
 
 def _write(path: Path, content: str) -> None:
