@@ -93,3 +93,29 @@ class _Lines(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         yield self._below()
+
+
+class FilesBar:
+    """A bar of files; close it before the sum is printed."""
+
+    def __init__(self, output: Output, total: int, line: Callable[[], str]) -> None:
+        """``line`` says how far it is, when it is drawn."""
+        self._progress = _Lines(
+            lambda: Text(f"  {line()}", style="dim", overflow="ellipsis"),
+            BarColumn(bar_width=None),
+            console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
+        )
+        self._task = self._progress.add_task("", total=total)
+        self._progress.start()
+
+    def advance(self) -> None:
+        """One more file."""
+        self._progress.advance(self._task)
+
+    def say(self, remark: str) -> None:
+        """Print a remark above the bar."""
+        self._progress.console.print(Text(f"pirate: {text.harmless(remark)}"), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        self._progress.stop()

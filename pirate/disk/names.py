@@ -36,12 +36,15 @@ def numbered(name: SafeName, number: int) -> SafeName:
 
 
 def _safe(part: str) -> SafeName:
-    seen = "".join(
-        "_"
-        if character in "/\\" or unicodedata.category(character) in UNSEEN_CATEGORIES
-        else character
-        for character in part
-    ).strip()
+    if part.isascii() and part.isprintable():
+        seen = part.replace("/", "_").replace("\\", "_").strip()
+    else:
+        seen = "".join(
+            "_"
+            if character in "/\\" or unicodedata.category(character) in UNSEEN_CATEGORIES
+            else character
+            for character in part
+        ).strip()
     if seen.startswith("."):
         seen = "_" + seen[1:]
     stem, dot, suffix = seen.rpartition(".")

@@ -72,6 +72,10 @@ class PartFile:
                 os.unlink(self._name, dir_fd=self._folder)
         os.close(self._file)
 
+    def fileno(self) -> int:
+        """The descriptor, for those who sync many at once."""
+        return self._file
+
     @property
     def room(self) -> int:
         """Bytes that are free where it lies."""
@@ -142,6 +146,18 @@ class PartFile:
             journal.remove()
         self.truncate(0)
 
+    def drop(self) -> None:
+        """Let go of the lock and leave no part file, whatever has come of it.
+
+        Nothing is truncated: a signal may have come right after it got its name.
+        """
+        if not self._published:
+            with contextlib.suppress(OSError):
+                named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+                if os.path.samestat(os.fstat(self._file), named):
+                    os.unlink(self._name, dir_fd=self._folder)
+        os.close(self._file)
+
     def publish(self, name: SafeName | str, *, overwrite: bool = False) -> None:
         """Give the file its final name, durably; the caller has verified its digest.
 
@@ -150,12 +166,21 @@ class PartFile:
         """
         with translated(f"cannot finish {name}"):
             os.fsync(self._file)
+        self.name(name, overwrite=overwrite)
+        with translated(f"cannot finish {name}"):
+            os.fsync(self._folder)
+
+    def name(self, name: SafeName | str, *, overwrite: bool = False) -> None:
+        """Give the file its final name, as ``publish`` does, where others sync both.
+
+        Its content has to be on the disk before, and the folder is to be synced after.
+        """
+        with translated(f"cannot finish {name}"):
             if overwrite:
                 os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
                 self._link(name)
             self._published = True
-            os.fsync(self._folder)
 
     def _link(self, name: str) -> None:
         """Rename without clobbering: ``link`` fails where ``rename`` would replace."""

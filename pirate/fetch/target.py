@@ -33,21 +33,56 @@ class Verdict(enum.Enum):
     SKIPPED = "skipped"
 
 
+class Folder:
+    """Where files end: a folder that is made if it lacks, and held open.
+
+    One that was made is removed at the end if nothing has come into it. Close it, or use it as
+    a context manager.
+    """
+
+    def __init__(self, root: str, parts: Parts) -> None:
+        """The folder ``parts`` below ``root``. Raises LocalIOError."""
+        self.path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
+        with translated(f"cannot use the folder {self.path}"):
+            self._made = _lacking(self.path)
+            self.file = _open(root, parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._made:
+            _remove(self.file, self._made)
+        os.close(self.file)
+
+
 class Target:
     """A place for one file, used by one thread. Close it, or use it as a context manager."""
 
-    def __init__(self, root: str, parts: Parts, name: str | None, if_exists: IfExists) -> None:
+    def __init__(
+        self,
+        root: str,
+        parts: Parts,
+        name: str | None,
+        if_exists: IfExists,
+        *,
+        folder: Folder | None = None,
+    ) -> None:
         """A file in the folder ``parts`` below ``root``; folders that lack are made.
 
-        Those that were made are removed at the end if nothing has come into them. Without a
-        ``name`` the first holder suggests one. Raises LocalIOError.
+        Without a ``name`` the first holder suggests one. ``folder`` is that folder if it is open
+        already, and stays the caller's. Raises LocalIOError.
         """
-        self._path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
         if name in ("", ".", ".."):
-            raise LocalIOError(f"{os.path.join(self._path, name)} names no file")  # noqa: PTH118
-        with translated(f"cannot use the folder {self._path}"):
-            self._made = _lacking(self._path)
-            self.folder = _open(root, parts)
+            path = os.path.join(root, *parts, name)  # noqa: PTH118 - shown, not opened
+            raise LocalIOError(f"{path} names no file")
+        self._place = folder or Folder(root, parts)
+        self._owned = folder is None
+        self.folder = self._place.file
         self.name = name
         self._if_exists = if_exists
 
@@ -55,14 +90,13 @@ class Target:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._made:
-            _remove(self.folder, self._made)
-        os.close(self.folder)
+        if self._owned:
+            self._place.close()
 
     @property
     def path(self) -> str:
         """The whole path, as it is printed."""
-        return os.path.normpath(os.path.join(self._path, self.name or ""))  # noqa: PTH118
+        return os.path.normpath(os.path.join(self._place.path, self.name or ""))  # noqa: PTH118
 
     @property
     def size(self) -> int | None:
@@ -95,10 +129,16 @@ class Target:
                 return self._rename(name, digest)
 
     def publish(self, part: PartFile) -> None:
-        """Give the verified part file its name. Raises ExistsError or LocalIOError."""
+        """Give the verified part file its name, durably. Raises ExistsError or LocalIOError."""
         if self.name is None:
             raise LocalIOError("a download without a name")
         part.publish(self.name, overwrite=self._if_exists is IfExists.OVERWRITE)
+
+    def give_name(self, part: PartFile) -> None:
+        """The same where others sync the part file before and the folder behind it."""
+        if self.name is None:
+            raise LocalIOError("a download without a name")
+        part.name(self.name, overwrite=self._if_exists is IfExists.OVERWRITE)
 
     def _rename(self, name: str, digest: Digest | None) -> Verdict:
         number = 2

@@ -55,7 +55,7 @@ class Conversation:
         """``channel`` has been introduced by ``introduce``; it is owned from here on."""
         self.channel = channel
         self.peer = peer
-        self._session = ClientSession()
+        self.session = ClientSession()
         self._data = 0  # bytes of the current DATA frame that are still to come
         self._pace = Pace(LEAST_PROGRESS, channel.stall)
 
@@ -164,7 +164,7 @@ class Conversation:
 
     def read(self, digest: Digest, offset: int, length: int) -> None:
         """Ask for a range; ``data_into`` gives its bytes. Several may be outstanding."""
-        if self._session.idle:
+        if self.session.idle:
             self._pace = Pace(LEAST_PROGRESS, self.channel.stall)
         self._send(messages.Read(digest, offset, length))
 
@@ -191,19 +191,19 @@ class Conversation:
     @property
     def idle(self) -> bool:
         """Whether nothing is outstanding, so that the channel may be used again."""
-        return self._session.idle and self._data == 0
+        return self.session.idle and self._data == 0
 
     def _next_data(self, deadline: Deadline) -> int:
         header = self.channel.receive_header(deadline)
-        if self._session.expects(header) and header.kind == Kind.DATA:
+        if self.session.expects(header) and header.kind == Kind.DATA:
             return header.length
         body = self.channel.receive_body(header, deadline)
         if header.kind < MAY_BE_SKIPPED:
-            self._session.message(header, body)  # an ERROR: raises
+            self.session.message(header, body)  # an ERROR: raises
         return 0
 
     def _send(self, message: messages.Request) -> None:
-        self.channel.send(self._session.ask(message))
+        self.channel.send(self.session.ask(message))
 
     def _receive(
         self, deadline: Deadline
@@ -211,8 +211,8 @@ class Conversation:
         """The next frame's message, and whether it ends its answer."""
         while True:
             header, body = self.channel.receive(deadline)
-            if self._session.expects(header):
-                return self._session.message(header, body), header.end
+            if self.session.expects(header):
+                return self.session.message(header, body), header.end
 
 
 def _announcements(records: Iterable[str], after: PeerId) -> Iterator[Announcement]:

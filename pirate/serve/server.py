@@ -100,7 +100,9 @@ class Server:
                 self._answer(guest.channel, *asked, guest.address.host)
                 stays = isinstance(asked[1], Read) and self._tasks.empty()
                 seconds = LINGER_SECONDS if stays else 0.0
-                asked = guest.next_request() if guest.receive(seconds) else None
+                asked = guest.next_request()
+                if not asked and guest.receive(seconds):
+                    asked = guest.next_request()
         except PeerError as error:
             log.debug("%s: %s", guest, error)
             guest.turn_away(error)

@@ -270,3 +270,16 @@ def test_a_client_that_vanishes_in_the_middle_of_an_answer_is_let_go(honest: Hon
     with client(honest.address) as line:
         line.send(QUESTION.frame(1))
         assert line.frame()[0].kind == Kind.ERROR
+
+
+def test_requests_that_wait_already_are_answered_without_a_pause(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker lingers for the next request only when all that have come are answered."""
+    monkeypatch.setattr(server_module, "LINGER_SECONDS", 0.5)
+    with Honest(share) as server, client(server.address) as line:
+        digest = server.put("small", b"x")
+        began = time.monotonic()
+        line.send(b"".join(messages.Read(digest, 0, 1).frame(1 + i) for i in range(40)))
+        assert all(line.frame()[1] == b"x" for _ in range(40))
+        assert time.monotonic() - began < QUICK

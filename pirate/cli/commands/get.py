@@ -4,23 +4,26 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from pirate.byterange import WHOLE, ByteRange
+from pirate.cli.counting import Counting
 from pirate.cli.output import Output
-from pirate.cli.progress import label
 from pirate.cli.sums import read_sums
-from pirate.cli.text import counted, harmless, rate, seconds, size
+from pirate.cli.telling import remark, tell
 from pirate.cli.watching import observer
 from pirate.config import LEAST_RATE, Settings, duration, holders, parsed, remote
 from pirate.disk.names import SafePath, safe_path
 from pirate.errors import LocalIOError, PartialError, PirateError, UsageError
 from pirate.fetch.get import Getter
+from pirate.fetch.many import Many
 from pirate.fetch.swarm import complete
 from pirate.fetch.target import IfExists, Target, Verdict
-from pirate.fetch.terms import Observer, Received, Terms
+from pirate.fetch.terms import Observer, Terms
+from pirate.fetch.wishes import Wish, Wishes
 from pirate.model import Digest
 from pirate.network import Network
 from pirate.ref import Prefix, parse_ref
@@ -141,14 +144,18 @@ def _if_exists(text: str) -> IfExists:
 
 
 def _get_all(wants: list[Want], getting: Getting) -> int:
-    """Get one after the other; a failure is told and does not stop the rest."""
+    """Get the small ones together and then the others; a failure does not stop the rest."""
     failed: list[PirateError] = []
-    for want in wants:
+
+    def fail(want: Want, error: PirateError) -> None:
+        failed.append(error)
+        getting.output.failure(error, ref=want.text)
+
+    for want in _get_small(wants, getting, fail):
         try:
             _get(want, getting)
         except PirateError as error:
-            failed.append(error)
-            getting.output.failure(error, ref=want.text)
+            fail(want, error)
     counts = {"done": len(wants) - len(failed), "failed": len(failed)}
     if not failed:
         getting.output.result("summary", **counts)
@@ -159,6 +166,36 @@ def _get_all(wants: list[Want], getting: Getting) -> int:
     return whole.exit_code
 
 
+def _get_small(
+    wants: list[Want], getting: Getting, fail: Callable[[Want, PirateError], None]
+) -> list[Want]:
+    """Get what is small, and say what is left."""
+    known: list[Want] = []
+    wishes: list[Wish] = []
+    for want in wants:
+        if isinstance(want.ref, Digest):
+            known.append(want)
+            *parts, name = want.path or (None,)
+            wishes.append(Wish(want.ref, tuple(filter(None, parts)), name))
+    network, output = getting.network, getting.output
+    counting = Counting(output, getting.settings.progress, len(wishes))
+    patient = getting.wait > 0
+    terms = getting.terms(counting, Stop())
+    many = Many(Wishes(wishes, getting.arguments.folder, getting.if_exists), terms, patient=patient)
+    with closing(counting), closing(many.run(network.peers, network.widen)) as outcomes:
+        for number, verdict, path, received, error in outcomes:
+            present = verdict is Verdict.PRESENT
+            counting.count(received.received, present=present, failed=error is not None)
+            if error:
+                fail(known[number], error)
+            elif verdict:
+                tell(wishes[number].digest, path, verdict, received, output)
+            if verdict is Verdict.SKIPPED:
+                output.note(f"{path} holds other content and was left alone")
+    later = {id(known[number]) for number in many.later}
+    return [want for want in wants if not isinstance(want.ref, Digest) or id(want) in later]
+
+
 def _get(want: Want, getting: Getting) -> None:
     """Get one file to its place, and print where it is."""
     with _target(want, getting) as target:
@@ -167,7 +204,8 @@ def _get(want: Want, getting: Getting) -> None:
             verdict, received = getter.to_target(digest, target)
         finally:
             close()
-        _report(digest, target.path, verdict, received, getting)
+        tell(digest, target.path, verdict, received, getting.output)
+        remark(target.path, verdict, received, getting.output, getting.asked)
 
 
 def _target(want: Want, getting: Getting) -> Target:
@@ -202,56 +240,3 @@ def _to_stdout(want: Want, getting: Getting) -> int:
     finally:
         close()
     return 0
-
-
-def _report(
-    digest: Digest, path: str, verdict: Verdict, received: Received, getting: Getting
-) -> None:
-    output = getting.output
-    output.result(
-        status=verdict.value,
-        sha1=str(digest),
-        size=received.size,
-        path=path,
-        elapsed_s=round(received.elapsed, 6),
-        rate_bps=round(received.received / received.elapsed) if received.elapsed else None,
-        received_bytes=received.received,
-        resumed_bytes=received.resumed,
-        sources=[{"peer": label(peer), "bytes": count} for peer, count in received.sources.items()],
-        range=_range_of(received),
-        proof=_proof(received),
-    )
-    if verdict is Verdict.SKIPPED:
-        what = "holds other content" if getting.asked == WHOLE else "exists"
-        output.note(f"{path} {what} and was left alone")
-        return
-    output.line(harmless(path) if output.stdout.isatty() else path)
-    if verdict is Verdict.PRESENT:
-        output.note(f"{path} was here already")
-    else:
-        speed = rate(received.received / received.elapsed) if received.elapsed else ""
-        took = f"{size(received.received)} in {seconds(received.elapsed)}, {speed}"
-        count = counted(len(received.sources), "peer")
-        output.note(f"{_verified(received)}; {took} from {count}")
-
-
-def _range_of(received: Received) -> dict[str, int] | None:
-    if received.bytes is None:
-        return None
-    start, stop = received.bytes
-    return {"start": start, "bytes": stop - start}
-
-
-def _proof(received: Received) -> str | None:
-    """What proves a range; the whole file is proven by its digest or not there at all."""
-    if received.bytes is None:
-        return None
-    return "digest" if received.by_digest else "chain"
-
-
-def _verified(received: Received) -> str:
-    if received.bytes is None:
-        return "verified"
-    start, stop = received.bytes
-    how = "" if received.by_digest else " under the chain that its holders vouch for"
-    return f"{stop - start:,} bytes from byte {start:,} on, verified{how}"
