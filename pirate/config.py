@@ -199,7 +199,8 @@ SETTINGS: dict[str, Setting] = {
     "advertise": Setting(advertised, None),
     "name": Setting(node_name, None),
     "port_file": Setting(str, None),
-    "rescan": Setting(at_least("100ms"), 30.0),
+    "rescan": Setting(at_least("100ms"), None),
+    "watch": Setting(yes_or_no, default=True),
     "ttl": Setting(at_least("1s"), 15.0),
     "drain": Setting(duration, 10.0),
     "limit_up": Setting(rate, None),
@@ -210,6 +211,8 @@ SETTINGS: dict[str, Setting] = {
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, read and checked. Durations in seconds; ``timeout`` None is none.
+
+    ``rescan`` None is as often as it is needed.
 
     ``state`` is a folder, or empty for none.
     """
@@ -238,7 +241,8 @@ class Settings:
     advertise: Address | None
     name: str | None
     port_file: str | None
-    rescan: float
+    rescan: float | None
+    watch: bool
     ttl: float
     drain: float
     limit_up: int | None

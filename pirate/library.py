@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache
 from pirate.disk.hashing import Hashed, Job, Outcome, hash_all
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity, Parts, Shares, generation_of, open_file
+from pirate.disk.tree import Found, Identity, Parts, Place, Shares, generation_of, open_file
 from pirate.errors import NotFoundError, StaleError
 from pirate.model import Digest, Entry
 from pirate.scope import Stop
@@ -39,8 +39,9 @@ _RARELY = (100_000, 50, 1000)
 
 
 # A file that changed while it was read waits until it keeps its size between two looks, or was
-# not written for so long: to read it sooner would be in vain.
-REST_NS = 1_000_000_000
+# not written for so long: to read it sooner would be in vain. Less than who tells of changes
+# waits (``policy.resting``), since nobody tells again of what rests.
+REST_NS = 250_000_000
 
 
 class Progress(NamedTuple):
@@ -50,13 +51,6 @@ class Progress(NamedTuple):
     of_files: int = 0
     bytes: int = 0
     of_bytes: int = 0
-
-
-class Place(NamedTuple):
-    """Where a file lies: a shared folder and the path below it."""
-
-    root: str
-    parts: Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +159,18 @@ class Library:
     def rescan(self) -> None:
         """Ask for a scan now; from any thread, and from a signal handler's."""
         self._wanted.set()
+
+    def rescan_every(self, seconds: float) -> None:
+        """Scan so often from now on; from any thread."""
+        sooner = seconds < self._rescan
+        self._rescan = seconds
+        if sooner:
+            self.rescan()
+
+    def look(self, places: Sequence[Place]) -> None:
+        """Ask for a look at what has changed: files, or folders with all below them."""
+        if places:
+            self.rescan()
 
     def run(self, stop: Stop) -> None:
         """Scan at once, then on the timer and whenever somebody asks, until stopped."""

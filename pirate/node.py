@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pirate import __version__, discovery, record
 from pirate.acquaintances import Acquaintances
@@ -33,8 +34,17 @@ from pirate.serve.sightings import Sightings
 from pirate.throttle import Throttle
 from pirate.wire.messages import Hello
 
+if TYPE_CHECKING:
+    from pirate.disk.watch import Watch
+
+log = logging.getLogger(__name__)
+
 # How long `serve` waits for its first announcement.
 START_SECONDS = 0.5
+
+# How often all files are looked at: if changes are told, only for those that were not.
+RESCAN_SECONDS = 30.0
+WATCHED_RESCAN_SECONDS = 300.0
 
 # Who is known is written down no more often.
 REMEMBER_SECONDS = 30.0
@@ -79,8 +89,13 @@ class Node:
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
         shares = Shares(folders, settings.rules(folders))
         self.library = Library(
-            shares, rescan=settings.rescan, changed=self._changed, cache=HashCache(state)
+            shares,
+            rescan=settings.rescan or RESCAN_SECONDS,
+            changed=self._changed,
+            cache=HashCache(state),
         )
+        self._rescan = settings.rescan
+        self._watch = self._watching(shares) if settings.watch else None
         limit = settings.limit_up
         handler = Handler(
             self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard
@@ -111,6 +126,8 @@ class Node:
     def start(self, scope: Scope) -> None:
         """Start every thread; they end when ``scope`` does."""
         scope.spawn("library", lambda: self.library.run(scope.stop))
+        if watch := self._watch:
+            scope.spawn("watch", lambda: watch.run(scope.stop))
         scope.spawn("reception", lambda: self._server.run(scope.stop))
         scope.spawn("heartbeat", lambda: self.heartbeat.run(scope.stop))
         scope.spawn("memory", lambda: self._remember(scope.stop))
@@ -148,6 +165,20 @@ class Node:
     def known(self) -> Known:
         """Whom we know, and ourselves."""
         return self.roster.known(self.announcement())
+
+    def _watching(self, shares: Shares) -> "Watch | None":
+        """Who watches the folders, where the system has what that needs."""
+        try:
+            from pirate.disk.watch import Watch  # noqa: PLC0415 - its library is for Linux alone
+        except ImportError:
+            log.info("there is no inotify here, changes are found by --rescan alone")
+            return None
+        return Watch(shares, self.library.look, self._watched)
+
+    def _watched(self, completely: bool) -> None:  # noqa: FBT001 - a callback's only argument
+        """All changes are told from now on, or not all any more."""
+        seconds = WATCHED_RESCAN_SECONDS if completely else RESCAN_SECONDS
+        self.library.rescan_every(self._rescan or seconds)
 
     def _changed(self) -> None:
         self.heartbeat.poke()

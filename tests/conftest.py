@@ -16,7 +16,7 @@ from pirate.disk.tree import PART_SUFFIX
 GRACE = 2.0
 
 # Epoll and event descriptors belong to the gRPC library, which keeps them for the process.
-_LIBRARIES = ("anon_inode:",)
+_LIBRARIES = ("anon_inode:[",)
 
 
 def _descriptors() -> dict[str, str]:

@@ -27,7 +27,7 @@ def read(home: Path, *, file: str = "", flags: object = None, **environ: str) ->
 
 def test_the_default_is_used_when_nobody_says_anything(home: Path) -> None:
     settings = read(home)
-    assert settings.rescan == 30.0
+    assert settings.rescan is None
     assert settings.listen == Address("::", 7070)
     assert settings.etcd == ()
     assert settings.timeout is None
@@ -68,6 +68,7 @@ GOOD = {
     "name": ("n1", "n1"),
     "port_file": ("/run/port", "/run/port"),
     "rescan": ("100ms", 0.1),
+    "watch": ("no", False),
     "ttl": ("1s", 1.0),
     "drain": ("0", 0.0),
     "limit_up": ("64K", 64 * 1024),

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -158,3 +159,28 @@ def test_what_can_be_said_of_nobody_is_told_apart() -> None:
         network.peers()
     with Network(settings(peers=["127.0.0.1:1"])) as network:
         assert [str(peer) for peer in network.peers()] == ["127.0.0.1:1"]
+
+
+def test_scans_are_rarer_while_all_changes_are_told(tmp_path: Path) -> None:
+    with running(tmp_path / "a") as node:
+        for complete, seconds in ((True, 300.0), (False, 30.0)):
+            node._watched(complete)
+            assert node.library._rescan == seconds
+    with running(tmp_path / "b", rescan="1h") as node:
+        node._watched(False)
+        assert node.library._rescan == 3600.0
+    with running(tmp_path / "c", watch="no") as node:
+        assert node._watch is None
+        assert node.library._rescan == 30.0
+
+
+def test_where_there_is_no_inotify_a_node_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pirate.node")
+    monkeypatch.setitem(sys.modules, "inotify_simple", None)
+    for name in ("pirate.disk.watch", "pirate.disk.inotify"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with running(tmp_path / "a") as node:
+        assert node._watch is None
+    assert caplog.text.count("there is no inotify here") == 1

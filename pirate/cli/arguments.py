@@ -176,7 +176,16 @@ def _serve(command: Parser) -> None:
     command.add_argument("--advertise", metavar="ADDR[:PORT]", help="announce this address instead")
     command.add_argument("--name", help="announce this name instead of the host's")
     command.add_argument("--port-file", metavar="FILE", help="write the port there once ready")
-    command.add_argument("--rescan", metavar="TIME", help="between looks for changed files (30s)")
+    command.add_argument(
+        "--rescan", metavar="TIME", help="between looks at all files (5m; 30s if unwatched)"
+    )
+    command.add_argument(
+        "--no-watch",
+        dest="watch",
+        action="store_const",
+        const="no",
+        help="look for changes on the timer alone",
+    )
     command.add_argument("--ttl", metavar="TIME", help="until others forget us if we vanish (15s)")
     command.add_argument("--limit-up", metavar="RATE", help="a second, for all, as in 500K 10M 1G")
     command.add_argument("--drain", metavar="TIME", help="for running answers at the end (10s)")

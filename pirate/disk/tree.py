@@ -36,6 +36,13 @@ _GENERATION = 0x80007601 | struct.calcsize("l") << 16
 DEEPEST = 64
 
 
+class Place(NamedTuple):
+    """Where a file or folder lies: a shared folder and the path below it."""
+
+    root: str
+    parts: Parts
+
+
 class Identity(NamedTuple):
     """What tells that a file is still the one whose bytes were read. Times in ns."""
 
@@ -74,6 +81,11 @@ class Found(NamedTuple):
         if self.links != 1:
             return 0
         return zlib.crc32(b"%d/%s" % (self.folder, os.fsencode(self.parts[-1])))
+
+
+def unfinished(name: str) -> bool:
+    """Whether this is a file of a download that is not done."""
+    return name.endswith((PART_SUFFIX, JOURNAL_SUFFIX))
 
 
 Trouble = Callable[[Parts, OSError], None]
@@ -156,11 +168,11 @@ class _Walk:
         for entry in ordered:
             name, below = entry.name, (*parts, entry.name)
             try:
-                if name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
+                if unfinished(name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if len(below) < DEEPEST and self._rules.enters(path + name, name):
-                        deeper = os.open(name, _NEXT_FOLDER, dir_fd=folder)
+                        deeper = open_next(folder, name)
                         yield from self.folder(deeper, below, f"{path}{name}/")
                 elif entry.is_file(follow_symlinks=False) and self._rules.shares(path + name, name):
                     status = entry.stat(follow_symlinks=False)
@@ -211,11 +223,7 @@ class Opener:
 
     def _go(self, root: str, parts: Parts) -> None:
         self._leave()
-        self._folder = os.open(root, _FOLDER)
-        for part in parts:
-            deeper = os.open(part, _NEXT_FOLDER, dir_fd=self._folder)
-            os.close(self._folder)
-            self._folder = deeper
+        self._folder = open_existing(root, parts)
         self._at = root, parts
 
     def _leave(self) -> None:
@@ -233,6 +241,23 @@ def generation_of(root: str, parts: Parts) -> int:
         finally:
             os.close(file)
     return 0
+
+
+def open_next(folder: int, name: str) -> int:
+    """A descriptor of a folder in an open one; OSError if it is a symlink, or none."""
+    return os.open(name, _NEXT_FOLDER, dir_fd=folder)
+
+
+def open_existing(root: str, parts: Parts) -> int:
+    """A descriptor of the folder at ``parts`` below ``root``; OSError if there is none."""
+    folder = os.open(root, _FOLDER)
+    for part in parts:
+        try:
+            deeper = open_next(folder, part)
+        finally:
+            os.close(folder)
+        folder = deeper
+    return folder
 
 
 def open_folder(root: str, parts: Parts) -> int:

@@ -59,7 +59,7 @@ class Changing:
     def __enter__(self) -> Self:
         self._shared.mkdir(parents=True)
         with self._stack:
-            flags = ("-q", "--rescan", "1h")
+            flags = ("-q", "--rescan", "1h", "--no-watch")
             self._server = self._stack.enter_context(
                 Serving(self._shared, *flags, prefix=self._serve_by)
             )

@@ -195,7 +195,7 @@ def test_a_file_that_changes_while_it_is_shared_is_not_delivered_as_if_it_had_no
     place: Path,
 ) -> None:
     shared = fill(place / "shared", {"file.bin": CONTENT})
-    with Serving(shared, "--rescan", "1h") as holder:
+    with Serving(shared, "--rescan", "1h", "--no-watch") as holder:
         times = (shared / "file.bin").stat()
         (shared / "file.bin").write_bytes(CONTENT[:-1] + b"!")
         os.utime(shared / "file.bin", ns=(times.st_atime_ns, times.st_mtime_ns))

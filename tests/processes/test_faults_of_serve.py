@@ -51,7 +51,9 @@ def test_deleted_files_do_not_stay_listed(sharer: Serving, shared: Path) -> None
 
 
 def test_new_files_are_listed_after_the_timer_alone(place: Path) -> None:
-    with Serving(fill(place / "shared", {"old": b"old"}), "--rescan", "200ms") as sharer:
+    with Serving(
+        fill(place / "shared", {"old": b"old"}), "--rescan", "200ms", "--no-watch"
+    ) as sharer:
         fill(sharer.folder, {"new": b"new"})
         assert until(lambda: listed(sharer) == {"old", "new"})
 
