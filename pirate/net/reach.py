@@ -97,12 +97,13 @@ class Reach:
         except BaseException as error:
             if channel:
                 channel.close()
-            self._judge(way, error)
+            if not (channel and self._stop.is_set):  # else it may be the stop that ended it
+                self._judge(way, error)
             raise
 
     def _judge(self, way: Way, error: BaseException) -> None:
         """Remember who did not introduce itself; a peer that refuses us has."""
-        if way in self._ended or self._stop.is_set or not isinstance(error, PeerError):
+        if way in self._ended or not isinstance(error, PeerError):
             return
         if isinstance(error, RefusedError):
             self._ended[way] = Outcome.PIRATE, None
