@@ -74,8 +74,10 @@ class Network:
     when ``widen`` is called, or when there is nobody in those before.
     """
 
-    def __init__(self, settings: Settings, only: tuple[Address, ...] = ()) -> None:
-        """``only`` these peers, if any are named, and no registry.
+    def __init__(
+        self, settings: Settings, only: tuple[Address, ...] = (), *, refresh: bool = False
+    ) -> None:
+        """``only`` these peers, if any are named, and no registry; ``refresh``: no serve of ours.
 
         The command's time runs from here on: ``deadline``.
         """
@@ -98,7 +100,7 @@ class Network:
             places = [[lambda: StaticRegistry(only)]]
         elif introducers := discovery.introducers(settings):
             places[1].append(lambda: Acquaintances(self.dialer, introducers))
-        elif discovery.unspecific(settings) and (home := tuple(running(state))):
+        elif not refresh and discovery.unspecific(settings) and (home := tuple(running(state))):
             self._home = home
             places.insert(0, [lambda: Home(self.dialer, home)])
         self._places = deque(place for place in places if place)

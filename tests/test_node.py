@@ -184,3 +184,15 @@ def test_where_there_is_no_inotify_a_node_scans(
     with running(tmp_path / "a") as node:
         assert node._watch is None
     assert caplog.text.count("there is no inotify here") == 1
+
+
+def test_a_command_asks_the_serve_of_its_machine_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    quiet = {"discovery": "auto", "interfaces": ["127.0.0.1"], "state": state}
+    with running(tmp_path / "a", name="a", state=state):
+        with Network(settings(**quiet)) as network:
+            assert [peer.via for peer in network.everybody()] == [("serve",)]
+            assert network.kind == "serve"
+        with Network(settings(**quiet), refresh=True) as network:
+            network.widen()
+            assert network.kind == "mdns"

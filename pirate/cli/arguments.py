@@ -165,6 +165,13 @@ def _sharing(command: Parser) -> None:
     command.add_argument("--hidden", action="store_true", default=None, help="share those, too")
 
 
+def _asking(command: Parser) -> None:
+    command.add_argument(
+        "--refresh", action="store_true", help="ask no serve of this machine, use no cached lists"
+    )
+    _network(command)
+
+
 def _serve(command: Parser) -> None:
     command.add_argument(
         "folders", metavar="DIR", nargs="*", help="the configured ones, or this folder, if none"
@@ -220,7 +227,7 @@ def _get(command: Parser) -> None:
     )
     command.add_argument("--wait", metavar="TIME", help="for a holder to appear")
     command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none (auto)")
-    _network(command)
+    _asking(command)
     _output(command)
 
 
@@ -229,8 +236,7 @@ def _ls(command: Parser) -> None:
     command.add_argument("--on", metavar="PEER", help="only what it has (name or HOST:PORT)")
     command.add_argument("--long", action="store_true", help="all names, all holders, all bytes")
     command.add_argument("--sums", action="store_true", help="sha1sum's format, for get -i")
-    command.add_argument("--refresh", action="store_true", help="do not use cached lists")
-    _network(command)
+    _asking(command)
     _output(command)
 
 
@@ -238,12 +244,12 @@ def _info(command: Parser) -> None:
     command.add_argument(
         "ref", metavar="REF", help="SHA-1, 8 digits of it or more, urn: or magnet:"
     )
-    _network(command)
+    _asking(command)
     _output(command)
 
 
 def _peers(command: Parser) -> None:
-    _network(command)
+    _asking(command)
     _output(command)
 
 

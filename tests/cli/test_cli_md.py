@@ -60,6 +60,8 @@ def test_the_flags_of_a_command_are_documented_and_no_others_are(command: str) -
     told = documented("Output")
     if command in OF_NETWORK:
         told |= documented("Network")
+    if command in {"get", "ls", "info", "peers"}:
+        told |= documented("Asking")
     if command not in {"info", "peers"}:
         told |= documented(command)
     assert told == real(command)

@@ -63,7 +63,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """Get every file that can be had; raises what ended the only one, or tells of each."""
     wants = _wants(arguments)
     only = tuple(parsed(remote, text, "--from") for text in arguments.only or ())
-    with Network(settings, only) as network:
+    with Network(settings, only, refresh=arguments.refresh) as network:
         getting = Getting(
             arguments,
             settings,

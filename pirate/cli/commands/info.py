@@ -20,7 +20,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """Ask everybody for the file, and wait for all answers."""
     ref = parse_ref(arguments.ref)
     stop = Stop()
-    with Network(settings) as network:
+    with Network(settings, refresh=arguments.refresh) as network:
         peers = network.everybody()
         if not isinstance(ref, Digest):
             ref = complete(ref, peers, network.dialer, network.deadline, stop)

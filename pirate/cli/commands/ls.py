@@ -37,7 +37,7 @@ class Merged:
 
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """List, merge, filter, print. Fails only if not one peer could be asked."""
-    with Network(settings, only=_only(arguments.on)) as network:
+    with Network(settings, _only(arguments.on), refresh=arguments.refresh) as network:
         peers = _chosen(network.everybody(), arguments.on)
         catalogs = Catalogs(network.dialer)
         listings: list[Listing] = []

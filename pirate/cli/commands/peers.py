@@ -29,9 +29,9 @@ class Probed(NamedTuple):
     page: Page
 
 
-def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
+def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """Ask each peer for the totals of its catalog, all at once."""
-    with Network(settings) as network:
+    with Network(settings, refresh=arguments.refresh) as network:
 
         def probe(peer: Peer, deadline: Deadline, stop: Stop) -> Probed:
             with network.dialer.talk(peer, deadline, stop) as conversation:
