@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
 PUBLISH_SHARE = 0.1
 
+# What is hashed goes into the cache this often.
+FLUSH_SECONDS = 0.5
+
 # Thresholds of the collector: how many objects are made before it looks at the youngest, at the
 # next, at all.
 _RARELY = (100_000, 50, 1000)
@@ -189,7 +192,8 @@ class Library:
         trouble: dict[Place, OSError] = {}
         jobs = self._walk(trouble, stop)
         self.progress = Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs))
-        due = time.monotonic() + PUBLISH_SECONDS
+        flushed = time.monotonic()
+        due = flushed + PUBLISH_SECONDS
         for outcomes in hash_all(jobs, stop, self._threads):
             for job, outcome in outcomes:
                 place = Place(job.root, job.parts)
@@ -203,8 +207,10 @@ class Library:
                 else:  # it changed while it was read
                     self._growing[place] = job.size
             self._count(outcomes)
-            if (now := time.monotonic()) > due:
+            if (now := time.monotonic()) > flushed + FLUSH_SECONDS:
                 self._cache.flush()
+                flushed = time.monotonic()
+            if now > due:
                 self._publish()
                 took = time.monotonic() - now
                 due = now + max(PUBLISH_SECONDS, took / PUBLISH_SHARE)

@@ -156,6 +156,19 @@ def test_what_is_hashed_before_a_stop_is_not_read_again(
     assert done | set(read) == {f"folder/{n}" for n in range(5)}
 
 
+def test_what_is_hashed_goes_into_the_cache_between_two_publishings(
+    share: Path, state: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(share)
+    monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
+    monkeypatch.setattr(library_module, "FLUSH_SECONDS", -1.0)
+    monkeypatch.setattr(hashcache, "_WAITING", 1)
+    Shelf(share, state=state).scan()
+    assert len(read) == 5
+    Shelf(share, state=state).scan()
+    assert len(read) == 5
+
+
 # P17: anything may happen to the cache at any time.
 
 

@@ -42,7 +42,7 @@ _STEPS = 100_000
 
 # Rows a query, and rows that wait for a cache that cannot be written.
 _QUERY = 500
-_WAITING = 50_000
+_WAITING = 200_000
 
 _DAY = 86_400
 _ROW = struct.Struct(">QqqII20s")
