@@ -1,6 +1,5 @@
 """What the user wants: flag, environment, configuration file, default, in this order."""
 
-import glob
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pirate.errors import UsageError
 from pirate.model import DEFAULT_PORT, EVERYWHERE, Address
-from pirate.policy.rules import Rules, pattern
+from pirate.policy.rules import pattern
 from pirate.registry.access import Access
 
 if TYPE_CHECKING:
@@ -255,11 +254,6 @@ class Settings:
             self.etcd_ca, self.etcd_cert, self.etcd_key, self.etcd_user, self.etcd_password
         )
 
-    def rules(self, folders: tuple[str, ...]) -> Rules:
-        """What of these folders is shared: never what pirate itself keeps there."""
-        own = [_own_files(self.state, folder) for folder in folders if self.state]
-        return Rules(self.include, (*self.exclude, *filter(None, own)), hidden=self.hidden)
-
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None) -> Settings:
     """Read all settings; UsageError names the flag, variable or line that is wrong."""
@@ -297,13 +291,6 @@ def _state_folder(environ: Mapping[str, str]) -> str:
     if not folder.startswith("/"):
         folder = f"{home}/.local/state" if home.startswith("/") else ""
     return folder and f"{folder}/pirate"
-
-
-def _own_files(state: str, folder: str) -> str:
-    """A pattern for the state folder below a shared one; empty if it is elsewhere."""
-    below = os.path.relpath(os.path.realpath(state), os.path.realpath(folder))
-    outside = below == os.curdir or below.split("/")[0] == os.pardir
-    return "" if outside else "/" + glob.escape(below) + "/"
 
 
 def _file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

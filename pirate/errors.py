@@ -58,6 +58,13 @@ class IntegrityError(PirateError):
     exit_code = 6
 
 
+class RottenError(PirateError):
+    """Get the file again by the SHA-1 that it had (`pirate get`), and look at the disk."""
+
+    code = "integrity"
+    exit_code = 6
+
+
 class TimedOutError(PirateError):
     """Run the same command again, or give it more time: what has arrived is kept."""
 

@@ -1,7 +1,6 @@
 """Where the parts of a server are chosen and joined."""
 
 import logging
-import os
 import resource
 import secrets
 import socket
@@ -31,6 +30,7 @@ from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import WORKERS, Server
 from pirate.serve.sightings import Sightings
+from pirate.sharing import shares
 from pirate.throttle import Throttle
 from pirate.wire.messages import Hello
 
@@ -61,9 +61,7 @@ class Node:
 
     def __init__(self, settings: Settings, folders: tuple[str, ...]) -> None:
         """Listens already; raises BindError, and UsageError for a folder that is none."""
-        for folder in folders:
-            if not os.path.isdir(folder):  # noqa: PTH112
-                raise UsageError(f"{folder!r} is not a folder")
+        shared = shares(settings, folders)
         self.name = settings.name or _host_name()
         self._started, self._instance = time.time(), secrets.token_hex(16)
         guests = max(FEWEST_GUESTS, _raise_descriptors() - RESERVED_DESCRIPTORS)
@@ -87,15 +85,14 @@ class Node:
             raise
         self.listen = Address(*listener.getsockname()[:2])
         self._whereabouts = Whereabouts(self.listen, settings.advertise)
-        shares = Shares(folders, settings.rules(folders))
         self.library = Library(
-            shares,
+            shared,
             rescan=settings.rescan or RESCAN_SECONDS,
             changed=self._changed,
             cache=HashCache(state),
         )
         self._rescan = settings.rescan
-        self._watch = self._watching(shares) if settings.watch else None
+        self._watch = self._watching(shared) if settings.watch else None
         limit = settings.limit_up
         handler = Handler(
             self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard

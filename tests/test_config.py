@@ -125,14 +125,6 @@ def test_hidden_is_yes_or_no(home: Path) -> None:
         read(home, PIRATE_HIDDEN="perhaps")
 
 
-def test_the_state_folder_is_never_shared(home: Path) -> None:
-    state = home / "pirate [1]"
-    rules = read(home, flags={"hidden": True}, PIRATE_STATE=str(state)).rules((str(home), "/srv"))
-    assert not rules.enters("pirate [1]", "pirate [1]")
-    assert rules.enters("pirate 1", "pirate 1")
-    assert rules.enters("deeper/pirate [1]", "pirate [1]")
-
-
 def test_an_empty_variable_is_none(home: Path) -> None:
     assert read(home, PIRATE_TIMEOUT="").timeout is None
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from pirate import __version__
 from pirate.errors import UsageError
 
-COMMANDS = ("serve", "get", "ls", "info", "peers", "doctor", "hash")
+COMMANDS = ("serve", "get", "ls", "info", "peers", "doctor", "hash", "verify")
 
 _EXAMPLES = """\
 examples:
@@ -84,6 +84,7 @@ def parser() -> Parser:
     _peers(_add(commands, "peers", "show who is out there, and who answers"))
     _doctor(_add(commands, "doctor", "look for what is wrong with this machine's set-up"))
     _hash(_add(commands, "hash FILE...", "print the SHA-1 of local files, as sha1sum does"))
+    _verify(_add(commands, "verify [DIR]...", "read what we share again, and say what has rotted"))
     return top
 
 
@@ -266,5 +267,20 @@ def _hash(command: Parser) -> None:
     command.add_argument("files", metavar="FILE", nargs="+")
     command.add_argument(
         "--state", metavar="DIR", help="remember digests there (~/.local/state/pirate)"
+    )
+    _output(command)
+
+
+def _verify(command: Parser) -> None:
+    command.add_argument(
+        "folders", metavar="DIR", nargs="*", help="the configured ones, or this folder, if none"
+    )
+    _sharing(command)
+    command.add_argument(
+        "--restart", action="store_true", help="do not go on where the last one was broken off"
+    )
+    command.add_argument("--progress", metavar="HOW", help="auto, bar, plain or none (auto)")
+    command.add_argument(
+        "--state", metavar="DIR", help="the digests are remembered there (~/.local/state/pirate)"
     )
     _output(command)

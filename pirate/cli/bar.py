@@ -15,6 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from pirate.cli import text
+from pirate.cli.meter import Meter
 from pirate.cli.output import Output
 from pirate.cli.progress import Plain
 from pirate.disk.names import safe_name
@@ -29,15 +30,7 @@ class Bar(Plain):
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
-        self._progress = _Lines(
-            lambda: Text(text.harmless(f"  {self.holders()}"), style="dim", overflow="ellipsis"),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            DownloadColumn(binary_units=True),
-            _Computed(self._speed),
-            _Computed(self._left),
-            console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
-        )
+        self._progress = drawn(output, self._meter, self.holders)
         self._task: TaskID | None = None
 
     def started(self, entry: Entry, resumed: int) -> None:
@@ -62,12 +55,23 @@ class Bar(Plain):
         """Take the bar off the screen."""
         self._progress.stop()
 
-    def _speed(self) -> str:
-        return text.rate(self._meter.rate)
 
-    def _left(self) -> str:
-        left = self._meter.left
-        return "" if left is None else f"{text.seconds(left)} left"
+def drawn(output: Output, meter: Meter, below: Callable[[], str]) -> Progress:
+    """A bar on stderr with the speed of ``meter``, and a line below it."""
+
+    def left() -> str:
+        seconds = meter.left
+        return "" if seconds is None else f"{text.seconds(seconds)} left"
+
+    return _Lines(
+        lambda: Text(text.harmless(f"  {below()}"), style="dim", overflow="ellipsis"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        DownloadColumn(binary_units=True),
+        _Computed(lambda: text.rate(meter.rate)),
+        _Computed(left),
+        console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
+    )
 
 
 class _Computed(ProgressColumn):

@@ -103,7 +103,7 @@ class Meter:
     def left(self) -> float | None:
         """Seconds until the end at this speed; None if nothing moves."""
         rate = self.rate
-        return (self.size - self.done) / rate if rate else None
+        return max(0, self.size - self.done) / rate if rate else None
 
     @property
     def holders(self) -> list[Giving]:

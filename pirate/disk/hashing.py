@@ -4,7 +4,7 @@ import hashlib
 import os
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, segment_size
@@ -49,7 +49,15 @@ class Hashed(NamedTuple):
     generation: int = 0  # of its inode, 0 if the file system does not tell
 
 
-def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
+# Is told how many bytes more have been read.
+Heard = Callable[[int], object]
+
+
+def _unheard(_: int) -> None:
+    pass
+
+
+def digest_of(file: int, stop: Stop | None = None, heard: Heard = _unheard) -> Digest | None:
     """The SHA-1 of an open file from its start; None if stopped meanwhile."""
     hashed = hashlib.sha1(usedforsecurity=False)
     buffer = memoryview(bytearray(READ_BYTES))
@@ -57,12 +65,15 @@ def digest_of(file: int, stop: Stop | None = None) -> Digest | None:
     while count := os.preadv(file, [buffer], offset):
         hashed.update(buffer[:count])
         offset += count
+        heard(count)
         if stop and stop.is_set:
             return None
     return Digest(hashed.digest())
 
 
-def chain_of(file: int, size: int, stop: Stop) -> tuple[Digest | None, bytes]:
+def chain_of(
+    file: int, size: int, stop: Stop, heard: Heard = _unheard
+) -> tuple[Digest | None, bytes]:
     """Digest and states of the first ``size`` bytes, in one read; no digest if stopped."""
     hashed = sha1.Sha1()
     segment = segment_size(size)
@@ -78,6 +89,7 @@ def chain_of(file: int, size: int, stop: Stop) -> tuple[Digest | None, bytes]:
             if (offset + at) % segment == 0 and offset + at < size:
                 states += hashed.state()
         offset += count
+        heard(count)
         if stop.is_set:
             return None, b""
     return Digest(hashed.digest()), bytes(states)
@@ -92,18 +104,19 @@ def hash_one(job: Job, stop: Stop, opener: Opener | None = None) -> Hashed | Non
         os.close(file)
 
 
-def hash_file(file: int, stop: Stop) -> Hashed | None:
+def hash_file(file: int, stop: Stop, heard: Heard = _unheard) -> Hashed | None:
     """Hash an open file; None if it changed while it was read, or if stopped."""
     started = time.time_ns()
     before = Identity.of(os.fstat(file))
     digest: Digest | None
     if before.size <= LEAST_SEGMENT:  # no buffer of its own, no second read that finds the end
         data = os.pread(file, before.size, 0)
+        heard(len(data))
         digest, states = Digest(hashlib.sha1(data, usedforsecurity=False).digest()), b""
     elif sha1.available():
-        digest, states = chain_of(file, before.size, stop)
+        digest, states = chain_of(file, before.size, stop, heard)
     else:
-        digest, states = digest_of(file, stop), b""
+        digest, states = digest_of(file, stop, heard), b""
     after = Identity.of(os.fstat(file))
     if digest is None or before != after:
         return None
@@ -115,11 +128,18 @@ def settled(identity: Identity, now: int) -> bool:
     return identity.ctime < now - YOUNG_NS
 
 
+Read = Callable[[Job, Stop, Opener], Hashed | None]
 Outcome = tuple[Job, Hashed | OSError | None]
 
 
-def hash_all(jobs: Sequence[Job], stop: Stop, threads: int) -> Iterator[list[Outcome]]:
-    """Hash files on ``threads`` cores, largest first; yields outcomes in batches as they come."""
+def hash_all(
+    jobs: Sequence[Job], stop: Stop, threads: int, read: Read | None = None
+) -> Generator[list[Outcome], None, None]:
+    """Hash files on ``threads`` cores, largest first; yields outcomes in batches as they come.
+
+    ``read`` does it, ``hash_one`` if None.
+    """
+    read = read or hash_one
     batches: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
     done: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
     number = 0
@@ -127,7 +147,7 @@ def hash_all(jobs: Sequence[Job], stop: Stop, threads: int) -> Iterator[list[Out
         batches.put(batch)
     with Scope(stop) as scope, scope.stop.waking(lambda: done.put([])):
         for index in range(min(threads, number)):
-            scope.spawn(f"hash {index}", lambda: _work(batches, done, scope.stop))
+            scope.spawn(f"hash {index}", lambda: _work(batches, done, scope.stop, read))
         for _ in range(number):
             outcomes = done.get()
             if scope.stop.is_set:
@@ -149,7 +169,10 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def _work(
-    batches: queue.SimpleQueue[list[Job]], done: queue.SimpleQueue[list[Outcome]], stop: Stop
+    batches: queue.SimpleQueue[list[Job]],
+    done: queue.SimpleQueue[list[Outcome]],
+    stop: Stop,
+    read: Read,
 ) -> None:
     while not stop.is_set:
         try:
@@ -157,11 +180,11 @@ def _work(
         except queue.Empty:
             return
         with Opener() as opener:
-            done.put([_outcome(job, stop, opener) for job in batch])
+            done.put([_outcome(job, read, stop, opener) for job in batch])
 
 
-def _outcome(job: Job, stop: Stop, opener: Opener) -> Outcome:
+def _outcome(job: Job, read: Read, stop: Stop, opener: Opener) -> Outcome:
     try:
-        return job, hash_one(job, stop, opener)
+        return job, read(job, stop, opener)
     except OSError as error:
         return job, error

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from pirate import sharing
 from pirate.cli.output import Output
 from pirate.cli.text import counted, size
 from pirate.config import Settings
@@ -28,7 +29,7 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 def run(_arguments: Namespace, settings: Settings, output: Output) -> int:
     """Serve until SIGINT or SIGTERM; the second one ends the process at once."""
-    folders = settings.folders or (os.getcwd(),)  # noqa: PTH109
+    folders = sharing.folders(settings)
     with _signals_wait(), _port_file_removed(settings.port_file):
         node = Node(settings, folders)
         with (
