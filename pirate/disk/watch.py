@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 # Events are left together for a moment: the kernel makes one of many that are the same.
 GATHER_SECONDS = 0.05
 
+# After telling of many places we keep silent for a while, so that a storm is told in few batches.
+SILENCE_PER_PLACE = 0.005
+MOST_SILENCE = 2.0
+
 # A root that is renamed with what is above it, or mounted over, tells nobody: it is compared.
 ROOT_SECONDS = 1.0
 
@@ -66,7 +70,7 @@ class Watch:
         self._folders: dict[str, Folders | None] = dict.fromkeys(shares.roots)
         self._unwatched: set[str] = set()  # roots that are there, but cannot be watched
         self._resting: Resting[Place] = Resting()
-        self._compare_at = 0.0
+        self._compare_at = self._tell_at = 0.0
         self._told: set[tuple[str, str]] = set()
 
     def run(self, stop: Stop) -> None:
@@ -84,7 +88,9 @@ class Watch:
 
     def _wait(self, bell: socket.socket) -> bool:
         """Wait until something happens, or is due; whether something happens."""
-        due = min(self._compare_at, self._resting.due() or self._compare_at)
+        due = self._compare_at
+        if rests := self._resting.due():
+            due = min(due, max(rests, self._tell_at))
         with selectors.PollSelector() as selector:  # needs no descriptor
             selector.register(bell, selectors.EVENT_READ)
             for folders in filter(None, self._folders.values()):
@@ -103,7 +109,8 @@ class Watch:
                 self._leave(root)
                 self._compare_at = now
         self._judge()
-        if rested := self._resting.rested(now):
+        if now >= self._tell_at and (rested := self._resting.rested(now)):
+            self._tell_at = now + min(len(rested) * SILENCE_PER_PLACE, MOST_SILENCE)
             self._changed(rested)
 
     def _compare_roots(self) -> None:
