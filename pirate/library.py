@@ -1,84 +1,60 @@
-"""What we share: folders to catalog snapshots, and a digest to an open file.
+"""What we share: folders to catalogs, and a digest to an open file.
 
-One thread scans; everybody else reads the last snapshot without a lock.
+One thread scans and publishes a catalog; everybody else reads that without a lock.
 """
 
 import contextlib
-import gc
 import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache
-from pirate.disk.hashing import Hashed, Job, Outcome, hash_all
+from pirate.disk.hashing import Hashed, Job, hash_all
+from pirate.disk.source import Source, generation_of, open_first
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity, Parts, Place, Shares, generation_of, open_file
+from pirate.disk.tree import Found, Identity, Parts, Place, Shares
 from pirate.errors import NotFoundError, StaleError
+from pirate.index import MOST_PLACES, Index, Standing, rarely_collected
 from pirate.model import Digest, Entry
 from pirate.scope import Stop
 from pirate.wire.catalog import Catalog
 from pirate.wire.entries import Run
-from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT
 
 log = logging.getLogger(__name__)
 
-# While a scan hashes, what is ready so far is published this often, in seconds, but so seldom
-# that publishing, which costs the more the more there is, takes no more than a tenth of the time.
+# While a scan goes on, what is ready so far is published this often, in seconds, but so seldom
+# that it takes no more than a tenth of the time: new files are spread over the whole catalog.
 PUBLISH_SECONDS = 1.0
 PUBLISH_SHARE = 0.1
 
 # What is hashed goes into the cache this often.
 FLUSH_SECONDS = 0.5
 
-# Thresholds of the collector: how many objects are made before it looks at the youngest, at the
-# next, at all.
-_RARELY = (100_000, 50, 1000)
-
+# So many files are found, looked up and hashed at a time: what that needs is freed again.
+BATCH_FILES = 50_000
 
 # A file that changed while it was read waits until it keeps its size between two looks, or was
 # not written for so long: to read it sooner would be in vain. Less than who tells of changes
 # waits (``policy.resting``), since nobody tells again of what rests.
 REST_NS = 250_000_000
 
+Trouble = dict[Place, OSError]
+
 
 class Progress(NamedTuple):
-    """How much of what the scan has to read is read."""
+    """How much is read of what the scan has to read, as far as it has come."""
 
     files: int = 0
     of_files: int = 0
     bytes: int = 0
     of_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The library at one revision."""
-
-    catalog: Catalog = field(default_factory=Catalog)
-    places: Mapping[Digest, tuple[tuple[Place, Identity], ...]] = field(default_factory=dict)
-    entries: Mapping[Digest, Entry] = field(default_factory=dict)
-    states: Mapping[Digest, bytes] = field(default_factory=dict)
-
-
-class Source:
-    """A shared file, open, and still the one that was hashed."""
-
-    def __init__(self, file: int, identity: Identity) -> None:
-        """``file`` is an open descriptor; ``identity`` is what it had when it was hashed."""
-        self.file = file
-        self.size = identity.size
-        self._identity = identity
-
-    def check(self) -> None:
-        """Raise StaleError if the file is not what was hashed any more."""
-        if Identity.of(os.fstat(self.file)) != self._identity:
-            raise StaleError("the file has changed since it was hashed")
 
 
 class Library:
@@ -102,33 +78,37 @@ class Library:
         self._changed = changed
         self._threads = threads or os.cpu_count() or 1
         self._cache = cache or HashCache(State(""))
-        self._known: dict[Place, Hashed] = {}
+        self._index = Index()
         self._twins: dict[Place, list[Place]] = {}
         self._growing: dict[Place, int] = {}  # and the size at the last look
+        self._grew: dict[Place, int] = {}  # the same of the last scan
         self._troubled: set[Place] = set()
         self._wanted = threading.Event()
-        self._snapshot = Snapshot()
+        self._all = False
+        self._lock = threading.Lock()  # guards _places
+        self._places: set[Place] = set()
+        self._catalog = Catalog()
+        self._due, self._flush = 0.0, 0.0
         self.scanned = threading.Event()
         self.progress = Progress()
 
     @property
     def catalog(self) -> Catalog:
-        """The entries of the last snapshot; from any thread, without waiting."""
-        return self._snapshot.catalog
+        """The entries as they were last published; from any thread, without waiting."""
+        return self._catalog
 
     def entry(self, digest: Digest) -> Entry:
         """The entry of a digest; NotFoundError if we do not share it."""
-        try:
-            return self._snapshot.entries[digest]
-        except KeyError:
-            raise NotFoundError("not shared here") from None
+        entry = self._catalog.get(digest)
+        if entry is None:
+            raise NotFoundError("not shared here")
+        return entry
 
     def chain(self, digest: Digest) -> Chain | None:
         """The chain of a digest, if there is one; NotFoundError if we do not share it."""
-        snapshot = self._snapshot
         size = self.entry(digest).size
         try:
-            return Chain(digest, size, snapshot.states.get(digest, b""))
+            return Chain(digest, size, self._index.states(digest))
         except ValueError:  # hashed where no chain could be had
             return None
 
@@ -136,31 +116,29 @@ class Library:
     def open(self, digest: Digest) -> Iterator[Source]:
         """The file of a digest, open for one thread, its identity checked.
 
-        Raises NotFoundError if we do not share it, and StaleError, after asking for a scan,
-        if every place where it was has changed.
+        Raises NotFoundError if we do not share it, and StaleError, after asking for a look, if
+        every place where it was has changed.
         """
-        places = self._snapshot.places.get(digest)
+        places = self._index.places(digest, MOST_PLACES)
         if not places:
             raise NotFoundError("not shared here")
-        for place, identity in places:
-            with contextlib.suppress(OSError, StaleError):
-                source = Source(open_file(*place), identity)
-                try:
-                    source.check()
-                except StaleError:
-                    os.close(source.file)
-                    raise
-                break
-        else:
-            self.rescan()
-            raise StaleError("the file has changed since it was hashed")
         try:
+            opened = open_first(places)
+        except StaleError:
+            self.look(place for place, _ in places)
+            raise
+        with opened as source:
             yield source
-        finally:
-            os.close(source.file)
 
     def rescan(self) -> None:
         """Ask for a scan now; from any thread, and from a signal handler's."""
+        self._all = True
+        self._wanted.set()
+
+    def look(self, places: Iterable[Place]) -> None:
+        """Ask for a look at some files, or folders with all below them; from any thread."""
+        with self._lock:
+            self._places.update(places)
         self._wanted.set()
 
     def rescan_every(self, seconds: float) -> None:
@@ -170,98 +148,106 @@ class Library:
         if sooner:
             self.rescan()
 
-    def look(self, places: Sequence[Place]) -> None:
-        """Ask for a look at what has changed: files, or folders with all below them."""
-        if places:
-            self.rescan()
-
     def run(self, stop: Stop) -> None:
         """Scan at once, then on the timer and whenever somebody asks, until stopped."""
+        due = -math.inf
         with stop.waking(self._wanted.set):
             while not stop.is_set:
                 self._wanted.clear()
-                self.scan(stop)
-                self._wanted.wait(self._rescan)
+                with self._lock:
+                    places, self._places = self._places, set()
+                if full := self._all or time.monotonic() >= due:
+                    self._all = False
+                self.scan(stop, None if full else places)
+                due = time.monotonic() + self._rescan if full else due
+                self._wanted.wait(max(0.0, due - time.monotonic()))
 
-    def scan(self, stop: Stop) -> None:
-        """Bring the snapshot up to date, reading only the files that changed."""
-        with _rarely_collected():
-            self._scan(stop)
+    def scan(self, stop: Stop, places: Collection[Place] | None = None) -> None:
+        """Bring the catalog up to date, reading only the files that changed.
 
-    def _scan(self, stop: Stop) -> None:
-        trouble: dict[Place, OSError] = {}
-        jobs = self._walk(trouble, stop)
-        self.progress = Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs))
-        flushed = time.monotonic()
-        due = flushed + PUBLISH_SECONDS
-        for outcomes in hash_all(jobs, stop, self._threads):
-            for job, outcome in outcomes:
-                place = Place(job.root, job.parts)
-                if isinstance(outcome, Hashed):
-                    self._learn(place, outcome)
-                    self._cache.keep(outcome, job.label)
-                    continue
-                self._learn(place, None)
-                if outcome:
-                    trouble[place] = outcome
-                else:  # it changed while it was read
-                    self._growing[place] = job.size
-            self._count(outcomes)
-            if (now := time.monotonic()) > flushed + FLUSH_SECONDS:
-                self._cache.flush()
-                flushed = time.monotonic()
-            if now > due:
-                self._publish()
-                took = time.monotonic() - now
-                due = now + max(PUBLISH_SECONDS, took / PUBLISH_SHARE)
-        if stop.is_set:
-            self._cache.flush()
-            return
-        self._publish()
-        self._tell(trouble)
-        first = not self.scanned.is_set()
-        self.scanned.set()
-        self._cache.flush()
-        if first:
-            gc.freeze()  # what is known of a million files is no garbage
-            self._cache.prune()
-
-    def _count(self, outcomes: list[Outcome]) -> None:
-        done, size = self.progress, sum(job.size for job, _ in outcomes)
-        self.progress = done._replace(files=done.files + len(outcomes), bytes=done.bytes + size)
-
-    def _walk(self, trouble: dict[Place, OSError], stop: Stop) -> list[Job]:
-        """Walk everything: forget what is gone, and give what has to be read."""
-        before, self._known = self._known, {}
-        growing, self._growing = self._growing, {}
-        firsts: dict[Identity, Place] = {}
-        self._twins = {}
-        jobs: list[Job] = []
-        new: list[tuple[str, Found]] = []
+        With ``places`` only what is at and below them is looked at.
+        """
+        trouble: Trouble = {}
+        self._index.begin()
+        self._grew, self._growing = self._growing, {} if places is None else self._growing
+        self.progress = Progress()
+        self._due = time.monotonic() + PUBLISH_SECONDS
 
         def note(root: str, parts: Parts, error: OSError) -> None:
             trouble[Place(root, parts)] = error
 
-        for root, found in self._shares.walk(note):
-            if stop.is_set:
-                return []
+        with rarely_collected(), contextlib.closing(self._shares.walk(note, places)) as walk:
+            until = takewhile(lambda _: not stop.is_set, walk)
+            while some := list(islice(until, BATCH_FILES)):
+                self._bring(some, trouble, stop)
+        if not stop.is_set:
+            self._index.sweep(places)
+            self._publish()
+            self._tell(trouble, places)
+        if not (stop.is_set or self.scanned.is_set()):
+            self.scanned.set()
+            self._cache.prune()
+        self._cache.flush()
+
+    def _bring(self, some: list[tuple[str, Found]], trouble: Trouble, stop: Stop) -> None:
+        """Know some files that are there, and read those that have to be read."""
+        jobs = self._unknown(some, stop)
+        self._count(Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs)))
+        for outcomes in hash_all(jobs, stop, self._threads):
+            for job, outcome in outcomes:
+                self._take(job, outcome, trouble)
+            self._count(Progress(len(outcomes), bytes=sum(job.size for job, _ in outcomes)))
+            self._pass_on()
+        self._pass_on()
+
+    def _take(self, job: Job, outcome: Hashed | OSError | None, trouble: Trouble) -> None:
+        place = Place(job.root, job.parts)
+        self._learn(place, outcome if isinstance(outcome, Hashed) else None)
+        if isinstance(outcome, Hashed):
+            self._cache.keep(outcome, job.label)
+        elif outcome:
+            trouble[place] = outcome
+        else:  # it changed while it was read
+            self._growing[place] = job.size
+
+    def _count(self, more: Progress) -> None:
+        self.progress = Progress(*map(sum, zip(self.progress, more, strict=True)))
+
+    def _pass_on(self) -> None:
+        if (now := time.monotonic()) > self._flush:
+            self._cache.flush()
+            self._flush = time.monotonic() + FLUSH_SECONDS
+        if now > self._due:
+            self._publish()
+            took = time.monotonic() - now
+            self._due = now + max(PUBLISH_SECONDS, took / PUBLISH_SHARE)
+
+    def _unknown(self, some: list[tuple[str, Found]], stop: Stop) -> list[Job]:
+        """What has to be read of some files: what is known of the others is kept."""
+        now = time.time_ns()
+        firsts: dict[Identity, Place] = {}
+        self._twins = {}
+        jobs: list[Job] = []
+        new: list[tuple[str, Found]] = []
+        for root, found in some:
+            standing = self._index.meet(root, found.parts, found.identity)
+            if standing is Standing.SETTLED:
+                continue
             place = Place(root, found.parts)
-            known = before.get(place)
-            if known and known.identity == found.identity:
-                self._known[place] = known  # stays listed even if it is read again
-                if known.settled:
-                    continue
             size = found.identity.size
-            if growing.get(place, size) != size and _written_lately(found):
+            if (
+                self._grew.pop(place, size) != size
+                and now - REST_NS < found.identity.mtime < now + REST_NS
+            ):
                 self._growing[place] = size
                 continue
             first = firsts.setdefault(found.identity, place)
             if first is not place:
                 self._twins.setdefault(first, []).append(place)
-            elif known:  # what has changed where it is was not renamed
-                jobs.append(Job(root, found.parts, size, found.label))
-            else:
+            elif standing is Standing.NEW:
                 new.append((root, found))
+            else:  # what has changed where it is was not renamed
+                jobs.append(Job(root, found.parts, size, found.label))
         jobs += self._unread(new, stop)
         return jobs
 
@@ -283,82 +269,30 @@ class Library:
         """Know a file wherever it lies; None: it changed meanwhile, and waits for the next scan."""
         for each in (place, *self._twins.get(place, ())):
             if hashed:
-                self._known[each] = hashed
+                self._index.learn(each, hashed)
             else:
-                self._known.pop(each, None)
+                self._index.forget(each)
 
-    def _tell(self, trouble: dict[Place, OSError]) -> None:
+    def _tell(self, trouble: dict[Place, OSError], places: Collection[Place] | None = None) -> None:
         """Log what cannot be shared, once and not at every scan."""
         for place, error in trouble.items():
             if place not in self._troubled:
                 path = "/".join((place.root, *place.parts))
                 log.warning("not shared: %r: %s", path, error.strerror or error)
-        self._troubled = set(trouble)
+        if places is None:
+            self._troubled.clear()
+        looked = {one for one in self._troubled if any(one.is_below(each) for each in places or ())}
+        self._troubled = self._troubled - looked | trouble.keys()
 
     def _publish(self) -> None:
-        """Make a snapshot of what is known. The revision changes only if the entries do."""
-        places: dict[Digest, list[tuple[Place, Identity]]] = {}
-        states: dict[Digest, bytes] = {}
-        for place, hashed in self._known.items():
-            places.setdefault(hashed.digest, []).append((place, hashed.identity))
-            if hashed.states:
-                states[hashed.digest] = hashed.states
-        entries = {
-            digest: Entry(digest, several[0][1].size, _names(several))
-            for digest, several in places.items()
-        }
-        known = self._snapshot.entries
-        changes = [entry for digest, entry in entries.items() if known.get(digest) != entry]
-        changes += [Entry(digest, 0, ()) for digest in known.keys() - entries.keys()]
-        before = catalog = self._snapshot.catalog
+        """Make a catalog of what is known. The revision changes only if the entries do."""
+        before = self._catalog
+        changes = []
+        for digest in sorted(self._index.changes()):
+            entry = self._index.entry(digest)
+            if entry != (before.get(digest) or Entry(digest, 0, ())):
+                changes.append(entry)
         if changes or not before.revision:
-            changes.sort(key=lambda entry: entry.digest)
             revision = max(before.revision + 1, time.time_ns())
-            catalog = before.changed(revision, Run.of(changes))
-        self._snapshot = Snapshot(
-            catalog,
-            {digest: tuple(several) for digest, several in places.items()},
-            entries,
-            states,
-        )
-        if catalog is not before:
+            self._catalog = before.changed(revision, Run.of(changes))
             self._changed()
-
-
-def _written_lately(found: Found) -> bool:
-    return abs(time.time_ns() - found.identity.mtime) < REST_NS
-
-
-@contextmanager
-def _rarely_collected() -> Iterator[None]:
-    """Make many objects without all of them being looked at for garbage again and again.
-
-    With a hundred thousand files that takes as long as everything else.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(*_RARELY)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-def _names(places: list[tuple[Place, Identity]]) -> tuple[str, ...]:
-    """The names that a digest is known by here, as PROTOCOL.md allows them."""
-    if len(places) == 1:
-        return (_name(places[0][0].parts),)
-    return tuple(sorted({_name(place.parts) for place, _ in places})[:NAMES_LIMIT])
-
-
-def _name(parts: Parts) -> str:
-    """A path below a share as text.
-
-    What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
-    """
-    for text in ("/".join(parts), parts[-1]):
-        if text.isascii() and len(text) <= NAME_LIMIT:
-            return text
-        name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        if len(name.encode()) <= NAME_LIMIT:
-            return name
-    raise AssertionError("a file name has at most 255 bytes")

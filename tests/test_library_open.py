@@ -9,6 +9,7 @@ import pytest
 from honest import SOON, digest_of
 from shelf import Shelf
 
+from pirate.disk.tree import Place
 from pirate.errors import NotFoundError, StaleError
 from pirate.scope import Scope
 
@@ -122,3 +123,10 @@ def test_readers_see_whole_snapshots_while_files_come_and_go(running: Shelf) -> 
             for entry in catalog:
                 with contextlib.suppress(StaleError, NotFoundError):
                     assert len(running.content(entry.digest)) <= 2
+
+
+def test_a_look_that_is_asked_for_is_soon_taken(running: Shelf) -> None:
+    digest = running.put("folder/a", b"1")
+    running.put("b", b"2")
+    running.library.look([Place(str(running.folders[0]), ("folder",))])
+    assert until(lambda: [entry.digest for entry in running.library.catalog] == [digest])

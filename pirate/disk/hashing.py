@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, segment_size
 from pirate.disk import sha1
-from pirate.disk.tree import Identity, Opener, generation, open_file
+from pirate.disk.source import generation
+from pirate.disk.tree import Identity, Opener, open_file
 from pirate.model import Digest
 from pirate.scope import Scope, Stop
 

@@ -6,13 +6,10 @@ renamed or linked meanwhile can lead outside the folder.
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import struct
-import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -29,9 +26,6 @@ _NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
 # O_NONBLOCK: a FIFO that took a file's place must not block the thread that opens it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
-# FS_IOC_GETVERSION of Linux, _IOR('v', 1, long); what comes is an int.
-_GENERATION = 0x80007601 | struct.calcsize("l") << 16
-
 # Deeper folders are left out: each level costs a descriptor while it is walked.
 DEEPEST = 64
 
@@ -41,6 +35,10 @@ class Place(NamedTuple):
 
     root: str
     parts: Parts
+
+    def is_below(self, other: "Place") -> bool:
+        """Whether it is another place, or below it."""
+        return self.root == other.root and self.parts[: len(other.parts)] == other.parts
 
 
 class Identity(NamedTuple):
@@ -111,16 +109,23 @@ class Shares:
         self.roots = tuple(once.values())
         self.rules = rules or Rules()
 
-    def walk(self, trouble: Callable[[str, Parts, OSError], None]) -> Iterator[tuple[str, Found]]:
-        """Every file that is shared, and the root that it lies below."""
-        for root in self.roots:
-            for found in walk(root, partial(trouble, root), self.rules):
+    def walk(
+        self,
+        trouble: Callable[[str, Parts, OSError], None],
+        places: Iterable[Place] | None = None,
+    ) -> Generator[tuple[str, Found], None, None]:
+        """Every file that is shared, and the root that it lies below; only at or below places."""
+        for root, parts in ((root, ()) for root in self.roots) if places is None else places:
+            for found in walk(root, partial(trouble, root), self.rules, parts):
                 yield root, found
 
 
-def walk(root: str, trouble: Trouble, rules: Rules | None = None) -> Iterator[Found]:
+def walk(
+    root: str, trouble: Trouble, rules: Rules | None = None, parts: Parts = ()
+) -> Iterator[Found]:
     """Every regular file below ``root`` that may be shared, in the order of ``parts``.
 
+    With ``parts`` only what is there, a file or a folder, if that is still there.
     What cannot be read, or vanishes meanwhile, is told to ``trouble`` and left out.
     """
     try:
@@ -128,7 +133,7 @@ def walk(root: str, trouble: Trouble, rules: Rules | None = None) -> Iterator[Fo
     except OSError as error:
         trouble((), error)
         return
-    yield from _Walk(trouble, rules or Rules()).folder(folder, (), "")
+    yield from _Walk(trouble, rules or Rules()).down(folder, (), "", parts)
 
 
 class _Walk:
@@ -138,6 +143,41 @@ class _Walk:
         self._trouble = trouble
         self._rules = rules
         self._above: set[tuple[int, int]] = set()  # device and inode of the folders we are in
+
+    def down(self, folder: int, parts: Parts, path: str, wanted: Parts) -> Iterator[Found]:
+        """Walk what is at ``wanted`` below an open folder, which is closed here."""
+        if not wanted:
+            yield from self.folder(folder, parts, path)
+            return
+        try:
+            with self._inside(folder) as inode:
+                yield from self._step(folder, inode, (parts, path), wanted)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            self._trouble((*parts, wanted[0]), error)
+        finally:
+            os.close(folder)
+
+    def _step(
+        self, folder: int, inode: int, here: tuple[Parts, str], wanted: Parts
+    ) -> Iterator[Found]:
+        """Go one step down, to a folder or to the file that is wanted."""
+        (parts, path), name = here, wanted[0]
+        below = (*parts, name)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
+            return
+        if stat.S_ISDIR(status.st_mode):
+            if len(below) < DEEPEST and self._rules.enters(path + name, name):
+                deeper = os.open(name, _NEXT_FOLDER, dir_fd=folder)
+                yield from self.down(deeper, below, f"{path}{name}/", wanted[1:])
+        elif (
+            stat.S_ISREG(status.st_mode)
+            and not wanted[1:]
+            and self._rules.shares(path + name, name)
+        ):
+            yield Found(below, Identity.of(status), inode, status.st_nlink)
 
     def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Found]:
         """Walk an open folder, which is closed here. ``path`` ends with a slash, or is empty."""
@@ -181,17 +221,6 @@ class _Walk:
                 self._trouble(below, error)
 
 
-def generation(file: int) -> int:
-    """What tells an open file from those that had its inode before; 0 if nothing does."""
-    if sys.platform != "linux":
-        return 0
-    try:
-        told = fcntl.ioctl(file, _GENERATION, bytes(8))
-    except OSError:
-        return 0
-    return int.from_bytes(told[:4], sys.byteorder)
-
-
 def open_file(root: str, parts: Parts) -> int:
     """A descriptor of the regular file at ``parts`` below ``root``; OSError if there is none."""
     with Opener() as opener:
@@ -230,17 +259,6 @@ class Opener:
         if self._folder >= 0:
             os.close(self._folder)
         self._at, self._folder = None, -1
-
-
-def generation_of(root: str, parts: Parts) -> int:
-    """The generation of the file at ``parts`` below ``root``; 0 if it has none."""
-    with contextlib.suppress(OSError):
-        file = open_file(root, parts)
-        try:
-            return generation(file)
-        finally:
-            os.close(file)
-    return 0
 
 
 def open_next(folder: int, name: str) -> int:

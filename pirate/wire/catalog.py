@@ -45,6 +45,11 @@ class Catalog:
         self._len = sum(map(len, self._leaves))
 
     @cached_property
+    def _firsts(self) -> list[bytes]:
+        """The digest that each run begins with."""
+        return [leaf.digest(0) for leaf in self._leaves]
+
+    @cached_property
     def size(self) -> int:
         """The sum of the sizes."""
         return sum(leaf.sizes() for leaf in self._leaves)
@@ -61,7 +66,7 @@ class Catalog:
 
     def after(self, digest: bytes, limit: int) -> Iterator[Run]:
         """At most ``limit`` entries above ``digest``, in runs that each fit a frame."""
-        first = max(0, bisect_right(self._leaves, digest, key=_first) - 1)
+        first = max(0, bisect_right(self._firsts, digest) - 1)
         for leaf in islice(self._leaves, first, None):
             start = leaf.above(digest) if leaf is self._leaves[first] else 0
             some = leaf.part(start, start + limit)
@@ -90,11 +95,11 @@ class Catalog:
         leaves: list[Run] = []
         size, at, done = self.size, 0, 0
         while at < len(changes):
-            index = max(0, bisect_right(self._leaves, changes.digest(at), key=_first) - 1)
+            index = max(0, bisect_right(self._firsts, changes.digest(at)) - 1)
             leaf = self._leaves[index] if self._leaves else Run()
             stop = len(changes)
             if index + 1 < len(self._leaves):
-                stop = changes.least(_first(self._leaves[index + 1]), at)
+                stop = changes.least(self._firsts[index + 1], at)
             merged = _merged(leaf, changes, at, stop)
             size += merged.sizes() - leaf.sizes()
             leaves += (*self._leaves[done:index], merged)
@@ -118,7 +123,7 @@ class Catalog:
 
     def _find(self, digest: bytes) -> tuple[Run | None, int]:
         """Where an entry is, -1 if it is not."""
-        place = bisect_right(self._leaves, digest, key=_first) - 1
+        place = bisect_right(self._firsts, digest) - 1
         if place < 0:
             return None, -1
         leaf = self._leaves[place]
@@ -143,10 +148,6 @@ class Catalog:
 
     def _data(self) -> bytes:
         return b"".join(leaf.data for leaf in self._leaves)
-
-
-def _first(leaf: Run) -> bytes:
-    return leaf.digest(0)
 
 
 def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:

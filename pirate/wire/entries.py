@@ -83,10 +83,11 @@ class Run(Sequence[Entry]):
 
     def above(self, digest: bytes, first: int = 0) -> int:
         """Where the entries with greater digests begin, if they ascend."""
-        stop = len(self)
+        data, ends, stop = self.data, self._ends, len(self._ends)
         while first < stop:
             middle = (first + stop) // 2
-            if self.digest(middle) <= digest:
+            start = ends[middle - 1] if middle else 0
+            if data[start : start + Digest.SIZE] <= digest:
                 first = middle + 1
             else:
                 stop = middle

@@ -31,7 +31,7 @@ from member import Member
 from pirate import __version__, record
 from pirate.disk.identity import new_peer_id
 from pirate.disk.tree import Shares
-from pirate.library import Library, Snapshot
+from pirate.library import Library
 from pirate.model import Address, Announcement, Digest, Entry
 from pirate.net.channel import Channel
 from pirate.net.reception import Limits
@@ -97,8 +97,7 @@ class Invented(Library):
         super().__init__(Shares(()), rescan=0)
         digests = sorted(Digest(secrets.token_bytes(Digest.SIZE)) for _ in range(count))
         entries = [Entry(digest, FILE_BYTES, (f"{digest}.bin",)) for digest in digests]
-        catalog = Catalog(secrets.randbits(60), tuple(entries))
-        self._snapshot = Snapshot(catalog, {}, {entry.digest: entry for entry in entries})
+        self._catalog = Catalog(secrets.randbits(60), entries)
 
 
 class Throng(NamedTuple):

@@ -19,9 +19,9 @@ from pirate.chain import Link
 from pirate.cli.main import run
 from pirate.disk.journal import Journal
 from pirate.disk.partfile import PartFile
+from pirate.disk.source import Source
 from pirate.fetch.fetcher import Fetcher
 from pirate.fetch.landing import Landing
-from pirate.library import Source
 from pirate.model import Digest
 
 

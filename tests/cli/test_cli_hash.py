@@ -100,7 +100,11 @@ def test_a_file_that_has_not_changed_is_not_read_twice(
 
 
 def test_what_serve_has_hashed_hash_does_not_read_and_the_other_way_round(
-    pirate: Pirate, share: Path, tmp_path: Path, read: list[int]
+    pirate: Pirate,
+    share: Path,
+    tmp_path: Path,
+    read: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     state = tmp_path / "state"
     one, two = (digest_of(some_bytes(300_000, seed)) for seed in (1, 2))
@@ -111,7 +115,7 @@ def test_what_serve_has_hashed_hash_does_not_read_and_the_other_way_round(
     assert done.out == f"{one}  {share / 'one'}\n{two}  {share / 'two'}\n"
     assert read == [(share / "two").stat().st_ino]
     shelf = Shelf(share, state=state)
-    assert shelf.library._walk({}, Stop()) == []
+    monkeypatch.setattr(hashing, "hash_one", None)  # nothing is read
     assert shelf.scan().keys() == {one, two}
     assert shelf.library.chain(two)
 

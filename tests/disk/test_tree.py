@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pirate.disk.source import generation_of
 from pirate.disk.tree import (
     DEEPEST,
     Identity,
     Parts,
     Shares,
-    generation_of,
     open_file,
     open_folder,
     walk,
