@@ -373,6 +373,31 @@ def test_too_few_watches_are_said_once_and_those_that_there_are_are_used(share: 
     assert done.stderr.count("fs.inotify.max_user_watches") == 1
 
 
+LOOP = """
+set -e
+mkdir -p "$2/a/b" "$2/loop"
+mount --rbind "$2" "$2/loop"
+exec "$0" -c "$1" "$2"
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "x", "/mnt"], check=False).returncode
+    != 0,
+    reason="nothing can be mounted here",
+)
+def test_a_mount_that_shows_the_share_again_is_not_gone_into(share: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", LOOP, sys.executable, FEW, share],
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.splitlines() == ["complete True", "watched 3"], done.stderr
+
+
 def test_no_inotify_at_all_is_said_once(
     share: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
