@@ -161,26 +161,24 @@ def publish(batch: Sequence[Landed], folders: Folders) -> Iterator[Named]:
             stack.callback(let_go, landed, folders)
         try:
             flush(landed.part.fileno() for landed in batch)
-        except LocalIOError as error:
-            named = [_told(landed, error) for landed in batch]
+        except LocalIOError as problem:
+            named = [_told(landed, problem) for landed in batch]
         else:
-            synced: dict[int, LocalIOError | None] = {}
-            named = [_name(landed) for landed in batch]
-            for folder in {landed.target.folder for landed in batch}:
-                synced[folder] = _sync(folder)
+            errors = [_name(landed) for landed in batch]
+            synced = {folder: _sync(folder) for folder in {each.target.folder for each in batch}}
             named = [
-                _told(landed, each.error or synced[landed.target.folder])
-                for landed, each in zip(batch, named, strict=True)
+                _told(landed, error or synced[landed.target.folder])
+                for landed, error in zip(batch, errors, strict=True)
             ]
     yield from named
 
 
-def _name(landed: Landed) -> Named:
+def _name(landed: Landed) -> PirateError | None:
     try:
         landed.target.give_name(landed.part)
     except PirateError as error:
-        return _told(landed, error)
-    return _told(landed, None)
+        return error
+    return None
 
 
 def _sync(folder: int) -> LocalIOError | None:

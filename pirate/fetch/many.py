@@ -121,7 +121,7 @@ class Many:
                 self._hire(scope)
                 while True:
                     over = self._workers == 0
-                    landed = batch.take(LOOK_SECONDS)
+                    landed = batch.take(0.0 if over else LOOK_SECONDS)
                     for named in publish(landed, self._wishes.folders):
                         yield from self._published(named)
                     yield from self._desk.told
