@@ -16,6 +16,10 @@ from pirate.scope import Stop
 # segments. Under a limit on speed it is what may be asked for at once.
 SMALL_BYTES = 4 * 1024 * 1024
 
+# Under a limit on speed so few questions are outstanding: what was asked for has to be received
+# before the next ones have been waited for, or the peer takes us for stalled.
+PACED_OUTSTANDING = 8
+
 # What is taken from the list at once.
 TAKE_FILES = 64
 
@@ -40,6 +44,7 @@ class Errand:
         self._terms = terms
         throttle = terms.throttle
         self._small = throttle.piece if throttle else SMALL_BYTES
+        self._most = PACED_OUTSTANDING if throttle else OUTSTANDING
         self._waiting: deque[int] = deque()  # to be asked about
         self._known: deque[tuple[int, Entry]] = deque()  # to be read
         self._asked: deque[Callable[[], None]] = deque()
@@ -61,7 +66,7 @@ class Errand:
 
     def _ask(self, stop: Stop) -> None:
         """Have as much asked for as may be; what is known to be here before what is not."""
-        while len(self._asked) < OUTSTANDING:
+        while len(self._asked) < self._most:
             if self._known:
                 self._read(*self._known.popleft(), stop)
                 continue

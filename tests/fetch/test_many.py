@@ -219,6 +219,15 @@ def test_a_limit_on_speed_is_kept(rig: Rig) -> None:
     assert time.monotonic() - began > 48_000 / 65_536 - 0.2
 
 
+def test_under_a_limit_on_speed_files_flow(rig: Rig) -> None:
+    """What has come is not left unread while more is waited for."""
+    files = {str(seed): some_bytes(4000, seed) for seed in range(40)}
+    rig.throttle = Throttle(64 * 1024)
+    with Fake(Shelf(files)) as fake:
+        came = [time.monotonic() for _ in rig.run(files, fake.peer)]
+    assert came[-1] - came[0] > 40 * 4000 / 65_536 / 2
+
+
 def test_more_files_than_a_batch_may_have_come_in_several(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
