@@ -148,6 +148,22 @@ def test_a_file_that_changes_while_it_is_read_is_no_rot(share: Path, state: Path
     assert each.run() == {"a": Is.CHANGED}
 
 
+def test_a_file_that_is_written_before_it_is_read_is_no_rot(
+    share: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(share, a=b"1")
+    Pass(share, state=state).run()
+    time.sleep(0.02)  # beyond the tick of the kernel's clock
+    real = Opener.open
+
+    def opened(self: Opener, root: str, parts: tuple[str, ...]) -> int:
+        fill(share, a=b"2")
+        return real(self, root, parts)
+
+    monkeypatch.setattr(Opener, "open", opened)
+    assert Pass(share, state=state).run() == {"a": Is.NOTED}
+
+
 @pytest.mark.parametrize("kind", ["gone", "a link", "a folder", "a pipe"])
 def test_a_file_that_is_replaced_before_it_is_read_is_no_rot(
     share: Path, state: Path, kind: str, monkeypatch: pytest.MonkeyPatch
