@@ -3,13 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from pirate.cli.text import harmless
 from pirate.errors import PirateError
 
 Report = Mapping[str, Any]
+
+PIECE_CHARACTERS = 64 * 1024
 
 
 class Output:
@@ -50,6 +52,18 @@ class Output:
         if self.json:
             self._dump(self._head(kind, "ok", 0) | _present(fields))
 
+    def result_with(self, name: str, rows: Iterable[Report], **fields: Any) -> None:  # noqa: ANN401
+        """The same, with many rows under a name at its end, which need not be there at once."""
+        if self.json:
+            head = json.dumps(self._head("result", "ok", 0) | _present(fields))
+            self.lines(_array(head[:-1] + f", {json.dumps(name)}: [", rows, "]}\n"))
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Very many short texts, ends of lines among them, written some at a time."""
+        for piece in in_pieces(texts):
+            self.stdout.write(piece)
+        self.stdout.flush()
+
     def failure(self, error: PirateError, kind: str = "result", **fields: Any) -> None:  # noqa: ANN401
         """Say what went wrong and what to do: a line on stderr, or the last JSON object."""
         if self.json:
@@ -86,6 +100,28 @@ def one_line(error: PirateError) -> str:
     """``pirate: CODE: what happened; what to do``."""
     advice = error.advice[:1].lower() + error.advice[1:]
     return harmless(f"pirate: {error.code}: {error}; {advice}")
+
+
+def in_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Texts joined to longer ones that are worth a write each."""
+    piece: list[str] = []
+    room = PIECE_CHARACTERS
+    for text in texts:
+        piece.append(text)
+        room -= len(text)
+        if room < 0:
+            yield "".join(piece)
+            piece, room = [], PIECE_CHARACTERS
+    yield "".join(piece)
+
+
+def _array(before: str, rows: Iterable[Report], after: str) -> Iterator[str]:
+    yield before
+    separator = ""
+    for row in rows:
+        yield separator + json.dumps(row)
+        separator = ", "
+    yield after
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

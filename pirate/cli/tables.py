@@ -1,6 +1,7 @@
 """Rows of text: a table on a terminal, aligned columns elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TextIO
 
 from pirate.cli.text import harmless
@@ -20,6 +21,20 @@ def print_table(
         _rich(head, shown, stream, right)
     else:
         _plain(head, shown, stream, right)
+
+
+def long_table(
+    head: Row, rows: Iterable[Row], *, right: frozenset[int], widths: Sequence[int]
+) -> Iterator[str]:
+    """The lines of a table whose columns are as wide as they are told to be."""
+    last = len(head) - 1
+    form = "  ".join(
+        "{}" if index == last else f"{{:{'>' if index in right else '<'}{width}}}"
+        for index, width in enumerate((*widths, 0))
+    )
+    line = (form + "\n").format
+    for row in chain((head,), rows):
+        yield line(*map(harmless, row))
 
 
 def _plain(head: Row, rows: Sequence[Row], stream: TextIO, right: frozenset[int]) -> None:

@@ -2,37 +2,34 @@
 
 import fnmatch
 from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from pirate.catalogs import Catalogs, Listing
 from pirate.cli import text
+from pirate.cli.merged import Merged, merge
 from pirate.cli.output import Output
 from pirate.cli.progress import label
 from pirate.cli.sums import sum_line
-from pirate.cli.tables import print_table
+from pirate.cli.tables import long_table, print_table
 from pirate.config import Settings, remote
 from pirate.errors import NoNetworkError, NotFoundError, PeerError
-from pirate.model import Address, Digest, Peer, PeerId
+from pirate.model import Address, Digest, Peer
 from pirate.network import Network
 from pirate.scope import Stop
 
 ASK_SECONDS = 30.0
 
 
-@dataclass(slots=True)
-class Merged:
-    """One digest over all peers: the names and the holders it has anywhere."""
+# More files than this are not sorted by name: that would have to wait for all of them, and to
+# hold them all.
+MOST_SORTED = 50_000
 
-    digest: Digest
-    size: int
-    names: set[str] = field(default_factory=set)
-    holders: dict[PeerId | Address, Peer] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name to show where there is room for one."""
-        return min(self.names)
+# Of the columns of a table that is too long to be measured.
+_WIDTHS = (40, 8, 7)
+_LONG_WIDTHS = (40, 17, 7)
+_RIGHT = frozenset({1, 2})
 
 
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
@@ -58,8 +55,13 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
         raise NoNetworkError(f"none of {text.counted(len(peers), 'peer')} could be asked")
     if arguments.on is not None and not listings:
         raise NotFoundError(f"no peer is called {arguments.on!r}")
-    files = [merged for merged in _merge(listings) if _matches(merged, arguments.pattern)]
-    _report(files, arguments, output, (len(peers), failed, stale))
+    files = (merged for merged in merge(listings) if _matches(merged, arguments.pattern))
+    some = list(islice(files, MOST_SORTED + 1))
+    if len(some) <= MOST_SORTED:
+        some.sort(key=lambda merged: (merged.names[0], merged.digest))
+    else:
+        output.note(f"more than {MOST_SORTED:,} files, so they are by SHA-1 and not by name")
+    _report(some, files, arguments, output, (len(peers), failed, stale))
     return 0
 
 
@@ -82,20 +84,6 @@ def _is(peer: Peer, on: str) -> bool:
     return on in (peer.name, str(peer.id), *map(str, peer.addresses))
 
 
-def _merge(listings: list[Listing]) -> list[Merged]:
-    """Every digest once, by name. A size is a claim: the greatest is shown."""
-    found: dict[Digest, Merged] = {}
-    for peer, catalog, _ in listings:
-        for entry in catalog:
-            merged = found.get(entry.digest)
-            if merged is None:
-                merged = found[entry.digest] = Merged(entry.digest, entry.size)
-            merged.size = max(merged.size, entry.size)
-            merged.names.update(entry.names)
-            merged.holders[peer.key] = peer
-    return sorted(found.values(), key=lambda merged: (merged.name, merged.digest))
-
-
 def _matches(merged: Merged, pattern: str | None) -> bool:
     """Whether one of its names, or the last part of one, fits the glob, or contains it."""
     if pattern is None:
@@ -109,61 +97,72 @@ def _matches(merged: Merged, pattern: str | None) -> bool:
 
 
 def _report(
-    files: list[Merged],
+    some: list[Merged],
+    more: Iterator[Merged],
     arguments: Namespace,
     output: Output,
     asked: tuple[int, list[tuple[Peer, PeerError]], bool],
 ) -> None:
     count, failed, stale = asked
     if output.json:
-        output.result(
+        output.result_with(
+            "files",
+            (_row(merged, long=arguments.long) for merged in chain(some, more)),
             stale=stale,
             peers_asked=count,
             peers_failed=[{"peer": label(peer), "code": error.code} for peer, error in failed],
-            files=[_row(merged, long=arguments.long) for merged in files],
         )
     elif arguments.sums:
-        _sums(files, output)
-    elif files:
-        _table(files, output, long=arguments.long)
+        _sums(chain(some, more), output)
+    elif len(some) > MOST_SORTED:
+        rows = _rows(chain(some, more), long=arguments.long)
+        widths = _LONG_WIDTHS if arguments.long else _WIDTHS
+        head = _head(long=arguments.long)
+        output.lines(long_table(head, rows, right=_RIGHT, widths=widths))
+    elif some:
+        stdout = output.stdout
+        rows = _rows(some, long=arguments.long)
+        print_table(
+            *(_head(long=arguments.long), list(rows), stdout),
+            right=_RIGHT,
+            rich=output.colored(stdout),
+        )
     else:
         output.note("no files")
 
 
 def _row(merged: Merged, *, long: bool) -> dict[str, object]:
     row: dict[str, object] = {
-        "sha1": str(merged.digest),
+        "sha1": merged.digest.hex(),
         "size": merged.size,
-        "names": sorted(merged.names),
+        "names": list(merged.names),
         "holders": len(merged.holders),
     }
     if long:
-        row["peers"] = sorted(map(label, merged.holders.values()))
+        row["peers"] = sorted(map(label, merged.holders))
     return row
 
 
-def _sums(files: list[Merged], output: Output) -> None:
+def _sums(files: Iterable[Merged], output: Output) -> None:
     """Every name of every digest, so that a folder can be rebuilt from the list."""
     shown = text.harmless if output.stdout.isatty() else str
-    for merged in files:
-        for name in sorted(merged.names):
-            output.line(shown(sum_line(merged.digest, name)))
-
-
-def _table(files: list[Merged], output: Output, *, long: bool) -> None:
-    rows = []
-    for merged in files:
-        names = sorted(merged.names)
-        size = f"{merged.size:,}" if long else text.size(merged.size)
-        holders = str(len(merged.holders))
-        more = f" (+{len(names) - 1})" if len(names) > 1 and not long else ""
-        rows.append((str(merged.digest), size, holders, names[0] + more))
-        if long:
-            rows.extend(("", "", "", name) for name in names[1:])
-            rows.extend(
-                ("", "", "", f"on {peer}") for peer in sorted(map(str, merged.holders.values()))
-            )
-    head = ("SHA-1", "BYTES" if long else "SIZE", "HOLDERS", "NAME")
-    print_table(
-        head, rows, output.stdout, right=frozenset({1, 2}), rich=output.colored(output.stdout)
+    output.lines(
+        shown(sum_line(Digest(merged.digest), name)) + "\n"
+        for merged in files
+        for name in merged.names
     )
+
+
+def _head(*, long: bool) -> tuple[str, ...]:
+    return ("SHA-1", "BYTES" if long else "SIZE", "HOLDERS", "NAME")
+
+
+def _rows(files: Iterable[Merged], *, long: bool) -> Iterator[tuple[str, ...]]:
+    for digest, count, names, holders in files:
+        if long:
+            yield digest.hex(), f"{count:,}", str(len(holders)), names[0]
+            yield from (("", "", "", name) for name in names[1:])
+            yield from (("", "", "", f"on {peer}") for peer in sorted(map(str, holders)))
+        else:
+            more = f" (+{len(names) - 1})" if len(names) > 1 else ""
+            yield digest.hex(), text.size(count), str(len(holders)), names[0] + more
