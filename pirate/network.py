@@ -166,6 +166,7 @@ class Network:
             return self.snapshot
         knows = self._uses_etcd and self._memory.kept
         seconds = IMPATIENT_SECONDS if knows else REGISTRY_SECONDS
+        seconds = min(seconds, self.deadline.left / 2)  # the peers have to be asked, too
         snapshot = self._roster.refresh(self.deadline.at_most(seconds))
         self._next = time.monotonic() + (FAILED_SECONDS if snapshot.problem else FRESH_SECONDS)
         return snapshot
