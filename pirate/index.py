@@ -4,6 +4,7 @@ One thread writes, any thread may read: a lock guards the columns, held for one 
 """
 
 import gc
+import struct
 import threading
 from array import array
 from collections import Counter
@@ -13,13 +14,21 @@ from enum import Enum
 
 from pirate.disk.hashing import Hashed
 from pirate.disk.tree import Identity, Parts, Place
-from pirate.model import Digest, Entry
-from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT
+from pirate.model import Digest
+from pirate.wire.entries import encoded, name_of
+from pirate.wire.fields import NAMES_LIMIT
 
 # No more places of one file are looked at when it is opened.
 MOST_PLACES = 64
 
 _FEWEST_BUCKETS = 1024
+_BUCKETS_GROW = 4  # times as many: to find all their buckets anew takes long
+
+# So many numbers are made at a time.
+_NUMBERS = 256
+
+_IDENTITY = struct.Struct("=QQQqq")
+_BUCKET = struct.Struct(">Q")  # the first bytes of a digest
 
 # After how many new objects the collector looks at the youngest, at the next, at all.
 _RARELY = (100_000, 50, 1000)
@@ -37,11 +46,12 @@ class Standing(Enum):
 class _Folder:
     """A folder, and the numbers of the files in it."""
 
-    __slots__ = ("files", "parts", "root")
+    __slots__ = ("files", "parts", "path", "root")
 
     def __init__(self, root: str, parts: Parts) -> None:
         self.root = root
         self.parts = parts
+        self.path = "".join(f"{part}/" for part in parts)
         self.files: dict[str, int] = {}
 
 
@@ -50,11 +60,11 @@ class Index:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all that follows, but for _seen
-        self._folders: dict[Place, _Folder] = {}
+        self._folders: dict[tuple[str, Parts], _Folder] = {}
         self._above: Counter[Place] = Counter()  # how many folders with files are below each
         self._names: list[str] = []
         self._places: list[_Folder] = []
-        self._identities = tuple(array(kind) for kind in "QQQqq")
+        self._identities = bytearray()
         self._digests = bytearray()
         self._settled = bytearray()
         self._states: dict[int, bytes] = {}
@@ -78,12 +88,10 @@ class Index:
 
     def meet(self, root: str, parts: Parts, identity: Identity) -> Standing:
         """What is known of a file that a scan has found."""
-        number = self._number(Place(root, parts))
+        number = self._number((root, parts))
         if number is None:
             return Standing.NEW
-        if any(
-            column[number] != part for column, part in zip(self._identities, identity, strict=True)
-        ):
+        if _IDENTITY.unpack_from(self._identities, number * _IDENTITY.size) != identity:
             with self._lock:
                 self._drop(number)
             return Standing.CHANGED
@@ -92,14 +100,22 @@ class Index:
 
     def learn(self, place: Place, hashed: Hashed) -> None:
         """Know what a file was when it was hashed."""
+        root, parts = place
         with self._lock:
-            self._forget(place)
-            self._add(place, hashed)
+            folder = self._folders.get((root, parts[:-1])) or self._enter(Place(root, parts[:-1]))
+            number = folder.files.get(parts[-1])
+            if number is None:
+                number = self._add(folder, parts[-1])
+            else:
+                self._unlink(number)
+            self._fill(number, hashed)
 
     def forget(self, place: Place) -> None:
         """Know nothing of a file."""
         with self._lock:
-            self._forget(place)
+            number = self._number(place)
+            if number is not None:
+                self._drop(number)
 
     def sweep(self, places: Iterable[Place] | None = None) -> None:
         """Forget what this scan has not seen, everywhere or at and below some places."""
@@ -142,10 +158,14 @@ class Index:
                     break
         return found
 
-    def entry(self, digest: Digest) -> Entry:
-        """The entry of a digest; without a name if it lies nowhere."""
-        places = self.places(digest)
-        return Entry(digest, places[0][1].size if places else 0, _names(places))
+    def encoded(self, digest: Digest) -> bytes:
+        """The entry of a digest as it is on the wire; that it is gone if it lies nowhere."""
+        names, size = set(), 0
+        with self._lock:
+            for number in self._numbers(digest):
+                names.add(name_of(self._places[number].path, self._names[number]))
+                size = self._identity(number).size
+        return encoded(digest, size, sorted(names)[:NAMES_LIMIT])
 
     def states(self, digest: Digest) -> bytes:
         """The states of a file's chain; none if there are none."""
@@ -154,31 +174,28 @@ class Index:
 
     # Under the lock.
 
-    def _number(self, place: Place) -> int | None:
+    def _number(self, place: tuple[str, Parts]) -> int | None:
         root, parts = place
-        folder = self._folders.get(Place(root, parts[:-1]))
+        folder = self._folders.get((root, parts[:-1]))
         return folder.files.get(parts[-1]) if folder and parts else None
 
     def _identity(self, number: int) -> Identity:
-        return Identity._make([column[number] for column in self._identities])
+        return Identity._make(_IDENTITY.unpack_from(self._identities, number * _IDENTITY.size))
 
-    def _forget(self, place: Place) -> None:
-        number = self._number(place)
-        if number is not None:
-            self._drop(number)
+    def _enter(self, place: Place) -> _Folder:
+        folder = self._folders[place] = _Folder(*place)
+        self._above.update(_above(place))
+        return folder
 
-    def _add(self, place: Place, hashed: Hashed) -> None:
-        number = self._free.pop() if self._free else self._grow()
-        key = Place(place.root, place.parts[:-1])
-        folder = self._folders.get(key)
-        if folder is None:
-            folder = self._folders[key] = _Folder(*key)
-            self._above.update(_above(key))
-        name = place.parts[-1]
-        folder.files[name] = number
+    def _add(self, folder: _Folder, name: str) -> int:
+        if not self._free:
+            self._grow()
+        number = folder.files[name] = self._free.pop()
         self._names[number], self._places[number] = name, folder
-        for column, part in zip(self._identities, hashed.identity, strict=True):
-            column[number] = part
+        return number
+
+    def _fill(self, number: int, hashed: Hashed) -> None:
+        _IDENTITY.pack_into(self._identities, number * _IDENTITY.size, *hashed.identity)
         self._digests[20 * number : 20 * number + 20] = hashed.digest
         self._settled[number], self._seen[number] = hashed.settled, 1
         if hashed.states:
@@ -186,22 +203,24 @@ class Index:
         self._link(number)
         self._changed.add(hashed.digest)
 
-    def _grow(self) -> int:
-        """A number that was none yet."""
-        number = len(self._names)
-        self._names.append("")
-        self._places.append(_NOWHERE)
-        for column in (*self._identities, self._next, self._before):
-            column.append(0)
-        self._digests += bytes(Digest.SIZE)
-        self._settled.append(0)
-        self._seen.append(0)
-        if number == len(self._heads):
-            self._heads = array("I", bytes(8 * number))
-            for each in range(number):
-                if self._places[each] is not _NOWHERE:
-                    self._link(each)
-        return number
+    def _grow(self) -> None:
+        """Have numbers that were none yet."""
+        first = len(self._names)
+        after = first + _NUMBERS
+        self._names += [""] * _NUMBERS
+        self._places += [_NOWHERE] * _NUMBERS
+        self._identities += bytes(_NUMBERS * _IDENTITY.size)
+        self._digests += bytes(_NUMBERS * Digest.SIZE)
+        for links in (self._next, self._before):
+            links.frombytes(bytes(_NUMBERS * links.itemsize))
+        self._settled += bytes(_NUMBERS)
+        self._seen += bytes(_NUMBERS)
+        self._free += range(after - 1, first - 1, -1)
+        if after > len(self._heads):
+            self._heads = array("I", bytes(4 * _BUCKETS_GROW * len(self._heads)))
+            for number in range(first):
+                if self._places[number] is not _NOWHERE:
+                    self._link(number)
 
     def _drop(self, number: int) -> None:
         folder, name = self._places[number], self._names[number]
@@ -213,20 +232,25 @@ class Index:
                 self._above[place] -= 1
                 if not self._above[place]:
                     del self._above[place]
-        self._changed.add(Digest(self._digest(number)))
+        self._unlink(number)
+        self._names[number], self._places[number] = "", _NOWHERE
+        self._free.append(number)
+
+    def _unlink(self, number: int) -> None:
+        """Nothing of that digest lies there any more."""
+        digest = self._digest(number)
+        self._changed.add(digest)
         before, after = self._before[number], self._next[number]
         if before:
             self._next[before - 1] = after
         else:
-            self._heads[self._bucket(self._digest(number))] = after
+            self._heads[self._bucket(digest)] = after
         if after:
             self._before[after - 1] = before
-        self._names[number], self._places[number] = "", _NOWHERE
         self._states.pop(number, None)
-        self._free.append(number)
 
     def _link(self, number: int) -> None:
-        bucket = self._bucket(self._digest(number))
+        bucket = self._bucket(self._digests[20 * number : 20 * number + 8])
         after = self._heads[bucket]
         self._heads[bucket] = number + 1
         self._next[number], self._before[number] = after, 0
@@ -236,15 +260,17 @@ class Index:
     def _numbers(self, digest: bytes) -> Iterator[int]:
         link = self._heads[self._bucket(digest)]
         while link:
-            if self._digest(link - 1) == digest:
+            if self._digests[20 * link - 20 : 20 * link] == digest:
                 yield link - 1
             link = self._next[link - 1]
 
-    def _digest(self, number: int) -> bytes:
-        return bytes(self._digests[20 * number : 20 * number + 20])
+    def _digest(self, number: int) -> Digest:
+        return Digest(bytes(self._digests[20 * number : 20 * number + 20]))
 
-    def _bucket(self, digest: bytes) -> int:
-        return int.from_bytes(digest[:8], "big") % len(self._heads)
+    def _bucket(self, digest: bytes | bytearray) -> int:
+        first: int
+        (first,) = _BUCKET.unpack_from(digest)
+        return first % len(self._heads)
 
 
 _NOWHERE = _Folder("", ())
@@ -259,27 +285,6 @@ def _is_below(folder: _Folder, places: set[Place]) -> bool:
     """Whether a folder is one of these places, or below one."""
     place = Place(folder.root, folder.parts)
     return any(each in places for each in (place, *_above(place)))
-
-
-def _names(places: list[tuple[Place, Identity]]) -> tuple[str, ...]:
-    """The names that a digest is known by here, as PROTOCOL.md allows them."""
-    if len(places) == 1:
-        return (_name(places[0][0].parts),)
-    return tuple(sorted({_name(place.parts) for place, _ in places})[:NAMES_LIMIT])
-
-
-def _name(parts: Parts) -> str:
-    """A path below a share as text.
-
-    What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
-    """
-    for text in ("/".join(parts), parts[-1]):
-        if text.isascii() and len(text) <= NAME_LIMIT:
-            return text
-        name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        if len(name.encode()) <= NAME_LIMIT:
-            return name
-    raise AssertionError("a file name has at most 255 bytes")
 
 
 @contextmanager

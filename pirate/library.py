@@ -289,10 +289,10 @@ class Library:
         before = self._catalog
         changes = []
         for digest in sorted(self._index.changes()):
-            entry = self._index.entry(digest)
-            if entry != (before.get(digest) or Entry(digest, 0, ())):
+            entry = self._index.encoded(digest)
+            if entry != before.encoded(digest):
                 changes.append(entry)
         if changes or not before.revision:
             revision = max(before.revision + 1, time.time_ns())
-            self._catalog = before.changed(revision, Run.of(changes))
+            self._catalog = before.changed(revision, Run.packed(changes))
             self._changed()

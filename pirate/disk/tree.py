@@ -11,6 +11,7 @@ import stat
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 from pirate.errors import LocalIOError
@@ -20,6 +21,8 @@ Parts = tuple[str, ...]
 
 PART_SUFFIX = ".pirate-part"
 JOURNAL_SUFFIX = ".pirate-journal"
+
+_UNFINISHED = (PART_SUFFIX, JOURNAL_SUFFIX)
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
@@ -53,9 +56,10 @@ class Identity(NamedTuple):
     @classmethod
     def of(cls, status: os.stat_result) -> "Identity":
         """The identity in a stat result."""
-        return cls(
-            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        )
+        return tuple.__new__(cls, _STATUS(status))
+
+
+_STATUS = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class Found(NamedTuple):
@@ -83,7 +87,7 @@ class Found(NamedTuple):
 
 def unfinished(name: str) -> bool:
     """Whether this is a file of a download that is not done."""
-    return name.endswith((PART_SUFFIX, JOURNAL_SUFFIX))
+    return name.endswith(_UNFINISHED)
 
 
 Trouble = Callable[[Parts, OSError], None]
@@ -204,9 +208,10 @@ class _Walk:
 
     def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Found]:
         with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
+            ordered = sorted(entries, key=attrgetter("name"))
         for entry in ordered:
-            name, below = entry.name, (*parts, entry.name)
+            name = entry.name
+            below = (*parts, name)
             try:
                 if unfinished(name):
                     continue

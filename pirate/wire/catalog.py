@@ -13,6 +13,9 @@ from pirate.wire.entries import Run, encode_gone, is_gone
 # What a run may have, in bytes: it fits a frame, and to write it anew takes less than 1 ms.
 LEAF_BYTES = 48 * 1024
 
+# A run of which more than one in so many entries changes is sorted anew, else it is searched.
+_FEW = 10
+
 # So many changes are remembered; who knows an older revision is sent everything.
 MOST_CHANGES = 10_000
 
@@ -64,6 +67,11 @@ class Catalog:
         leaf, index = self._find(digest)
         return leaf[index] if leaf and index >= 0 else None
 
+    def encoded(self, digest: bytes) -> bytes:
+        """The entry of a digest as it is on the wire, or that there is none."""
+        leaf, index = self._find(digest)
+        return leaf.encoded(index) if leaf and index >= 0 else encode_gone(digest)
+
     def after(self, digest: bytes, limit: int) -> Iterator[Run]:
         """At most ``limit`` entries above ``digest``, in runs that each fit a frame."""
         first = max(0, bisect_right(self._firsts, digest) - 1)
@@ -88,7 +96,7 @@ class Catalog:
             return None
         changed = {one for change in self._changes[known[-1] :] for one in change.digests}
         wanted = islice(sorted(one for one in changed if one > digest), limit)
-        return iter(_packed([self._states(wanted)]))
+        return iter(_packed([Run.packed([*map(self.encoded, wanted)])]))
 
     def changed(self, revision: int, changes: Run) -> "Catalog":
         """The catalog with these entries, and without those that they say are gone."""
@@ -112,14 +120,6 @@ class Catalog:
     def runs(self) -> tuple[Run, ...]:
         """All entries."""
         return self._leaves
-
-    def _states(self, digests: Iterable[bytes]) -> Run:
-        data, ends = bytearray(), array("I")
-        for digest in digests:
-            leaf, index = self._find(digest)
-            data += leaf.encoded(index) if leaf and index >= 0 else encode_gone(digest)
-            ends.append(len(data))
-        return Run(bytes(data), ends)
 
     def _find(self, digest: bytes) -> tuple[Run | None, int]:
         """Where an entry is, -1 if it is not."""
@@ -152,6 +152,10 @@ class Catalog:
 
 def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:
     """A run with some of the changes made to it; it may be empty, or longer than a leaf."""
+    if (stop - at) * _FEW > len(leaf):
+        entries = {**dict(leaf.pairs()), **dict(changes.part(at, stop).pairs())}
+        each = [entries[digest] for digest in sorted(entries)]
+        return Run.packed([one for one in each if not is_gone(one)])
     data, ends = bytearray(), array("I")
     done = 0
     for number in range(at, stop):

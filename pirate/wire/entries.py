@@ -3,7 +3,7 @@
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Self, overload
 
 from pirate.errors import ProtocolError
@@ -42,6 +42,11 @@ class Run(Sequence[Entry]):
             data += _CODEC.encode(entry) if entry.names else encode_gone(entry.digest)
             ends.append(len(data))
         return cls(bytes(data), ends)
+
+    @classmethod
+    def packed(cls, encoded: Sequence[bytes]) -> Self:
+        """Of entries as they are on the wire."""
+        return cls(b"".join(encoded), array("I", accumulate(map(len, encoded))))
 
     @classmethod
     def joined(cls, runs: Iterable["Run"]) -> Self:
@@ -107,6 +112,13 @@ class Run(Sequence[Entry]):
         start = 0
         for end in self._ends:
             yield self.data[start : start + Digest.SIZE]
+            start = end
+
+    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """The digest of each entry, and the entry as it is on the wire."""
+        start = 0
+        for end in self._ends:
+            yield self.data[start : start + Digest.SIZE], self.data[start:end]
             start = end
 
     def sizes(self) -> int:
@@ -183,6 +195,29 @@ class RunCodec:
         count = reader.uint(2)
         ends = _measured(reader.rest(), count)
         return Run(reader.take(ends[-1] if ends else 0), ends)
+
+
+def encoded(digest: bytes, size: int, names: Sequence[str]) -> bytes:
+    """An entry as it is on the wire, if its names keep to the limits; without any it is gone."""
+    data = _HEAD.pack(digest, size, len(names))
+    for name in names:
+        text = name.encode()
+        data += len(text).to_bytes(2, "big") + text
+    return data
+
+
+def name_of(path: str, last: str) -> str:
+    """A path below a share, with the slash behind its folders, and what it ends with, as text.
+
+    What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
+    """
+    for text in (path + last, last):
+        if text.isascii() and len(text) <= NAME_LIMIT:
+            return text
+        name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if len(name.encode()) <= NAME_LIMIT:
+            return name
+    raise AssertionError("a file name has at most 255 bytes")
 
 
 def encode_gone(digest: bytes) -> bytes:

@@ -191,3 +191,14 @@ def test_pages_of_any_length_are_the_whole(count: int, limit: int) -> None:
         found += page
         after = page[-1].digest
     assert found == list(catalog)
+
+
+def test_few_changes_to_a_run_and_many_come_to_the_same() -> None:
+    before = Catalog(1, entries(*range(0, 200, 2)))
+    some = changes(*(gone(n) if n % 4 == 0 else entry(n, "new") for n in range(1, 60)))
+    after = before.changed(2, some)
+    one_by_one = before
+    for change in some:
+        one_by_one = one_by_one.changed(2, changes(change))
+    assert list(after) == list(one_by_one)
+    assert after.size == one_by_one.size

@@ -5,8 +5,8 @@ from strategies import strategy_of
 
 from pirate.errors import ProtocolError
 from pirate.model import Digest, Entry
-from pirate.wire.entries import Run, RunCodec
-from pirate.wire.fields import EntryCodec, Reader
+from pirate.wire.entries import Run, RunCodec, encode_gone, encoded
+from pirate.wire.fields import NAME_LIMIT, EntryCodec, Reader
 
 CODEC = RunCodec()
 FILES = tuple(Entry(Digest(bytes([n] * 20)), n, (f"é{n}", "x")[: n % 2 + 1]) for n in range(1, 9))
@@ -91,3 +91,12 @@ def test_too_many_or_impossible_entries_are_not_written() -> None:
         CODEC.encode(Run.of([GONE] * 65536))
     with pytest.raises(ValueError, match="more than 1024"):
         Run.of([Entry(GONE.digest, 1, ("x" * 1025,))])
+
+
+def test_an_entry_is_encoded_as_its_codec_does_it() -> None:
+    digest = Digest(bytes(20))
+    for names in (("a/\u00e9",), ("a", "b" * NAME_LIMIT)):
+        run = Run.packed([encoded(digest, 7, names)])
+        assert run.data == Run.of([Entry(digest, 7, names)]).data
+        assert list(run) == [Entry(digest, 7, names)]
+    assert encoded(digest, 0, ()) == encode_gone(digest)
