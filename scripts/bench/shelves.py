@@ -16,6 +16,10 @@ import time
 from functools import partial
 from pathlib import Path
 
+from measure import ROOT
+
+sys.path.insert(0, str(ROOT))
+
 from pirate.disk.hashing import Hashed
 from pirate.disk.identity import new_peer_id
 from pirate.disk.tree import Identity, Place, Shares

@@ -134,9 +134,9 @@ def test_scan_shows_that_a_second_start_reads_no_file(
     assert report["read"] < 2000 * 1024 // 4
 
 
-def test_catalog_shows_what_one_change_costs(run: Run, pirate: Path, tmp_path: Path) -> None:
+def test_catalog_shows_what_one_change_costs(bare_run: Run, pirate: Path, tmp_path: Path) -> None:
     small = ("--files", 3000, "--peers", 2, "--each", 10, "--real", 20, "--runs", 1)
-    done = run("scripts/bench/catalog", *small, "--folder", tmp_path, "--pirate", pirate)
+    done = bare_run("scripts/bench/catalog", *small, "--folder", tmp_path, "--pirate", pirate)
     assert done.returncode == 0, done.stderr
     figures = last_line(done.stdout)["figures"]
     assert figures["change"] < 1000 < figures["whole"]
