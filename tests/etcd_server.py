@@ -15,7 +15,7 @@ from typing import Self
 
 from pirate.model import Address
 
-HEALTHY_SECONDS = 20.0
+HEALTHY_SECONDS = 60.0
 
 # Made by the script there: a CA, what it signed for etcd and for a peer, and another CA.
 CERTIFICATES = Path(__file__).parent / "certificates"
