@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from processes.network import Network
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty folder. Unlike in ``tmp_path``, an unfinished download may stay behind."""
-    return tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("place")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
