@@ -38,7 +38,7 @@ PUBLISH_SHARE = 0.1
 FLUSH_SECONDS = 0.5
 
 # So many files are found, looked up and hashed at a time: what that needs is freed again.
-BATCH_FILES = 50_000
+BATCH_FILES = 20_000
 
 # A file that changed while it was read waits until it keeps its size between two looks, or was
 # not written for so long: to read it sooner would be in vain. Less than who tells of changes
