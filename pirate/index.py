@@ -28,10 +28,11 @@ _BUCKETS_GROW = 4  # times as many: to find all their buckets anew takes long
 _NUMBERS = 256
 
 _IDENTITY = struct.Struct("=QQQqq")
+_SIZE = struct.Struct("=16xQ")
 _BUCKET = struct.Struct(">Q")  # the first bytes of a digest
 
 # After how many new objects the collector looks at the youngest, at the next, at all.
-_RARELY = (100_000, 50, 1000)
+_RARELY = (1_000_000, 50, 1000)
 
 
 class Standing(Enum):
@@ -164,7 +165,7 @@ class Index:
         with self._lock:
             for number in self._numbers(digest):
                 names.add(name_of(self._places[number].path, self._names[number]))
-                size = self._identity(number).size
+                (size,) = _SIZE.unpack_from(self._identities, number * _IDENTITY.size)
         return encoded(digest, size, sorted(names)[:NAMES_LIMIT])
 
     def states(self, digest: Digest) -> bytes:

@@ -228,7 +228,7 @@ class Library:
         firsts: dict[Identity, Place] = {}
         self._twins = {}
         jobs: list[Job] = []
-        new: list[tuple[str, Found]] = []
+        new: list[tuple[Place, Found]] = []
         for root, found in some:
             standing = self._index.meet(root, found.parts, found.identity)
             if standing is Standing.SETTLED:
@@ -245,25 +245,24 @@ class Library:
             if first is not place:
                 self._twins.setdefault(first, []).append(place)
             elif standing is Standing.NEW:
-                new.append((root, found))
+                new.append((place, found))
             else:  # what has changed where it is was not renamed
                 jobs.append(Job(root, found.parts, size, found.label))
         jobs += self._unread(new, stop)
         return jobs
 
-    def _unread(self, new: list[tuple[str, Found]], stop: Stop) -> Iterator[Job]:
-        """What has to be read of the files that were not there, below their roots."""
+    def _unread(self, new: list[tuple[Place, Found]], stop: Stop) -> Iterator[Job]:
+        """What has to be read of the files that were not there."""
 
         def generation(index: int) -> int:
-            root, found = new[index]
-            return generation_of(root, found.parts)
+            return generation_of(*new[index][0])
 
         known = self._cache.find([found for _, found in new], stop, generation)
-        for (root, found), hashed in zip(new, known, strict=True):
+        for (place, found), hashed in zip(new, known, strict=True):
             if hashed:
-                self._learn(Place(root, found.parts), hashed)
+                self._learn(place, hashed)
             else:
-                yield Job(root, found.parts, found.identity.size, found.label)
+                yield Job(*place, found.identity.size, found.label)
 
     def _learn(self, place: Place, hashed: Hashed | None) -> None:
         """Know a file wherever it lies; None: it changed meanwhile, and waits for the next scan."""

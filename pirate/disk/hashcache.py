@@ -88,6 +88,7 @@ class HashCache:
         ``generation`` gives that of the file at an index, which it has to open for that.
         """
         known: list[Hashed | None] = [None] * len(files)
+        since = self._today() - NOTED_DAYS
 
         def look(connection: sqlite3.Connection) -> None:
             for device, inodes in _queries(files):
@@ -95,8 +96,11 @@ class HashCache:
                     return
                 query = _FIND.format(",".join("?" * len(inodes)))
                 for inode, seen, row in connection.execute(query, (_signed(device), *inodes)):
+                    noted = isinstance(seen, int) and seen >= since
                     for index in inodes.get(inode, ()):
-                        known[index] = self._match(files[index], seen, row, generation, index)
+                        known[index] = self._match(
+                            files[index], row, generation, index, noted=noted
+                        )
 
         if files:
             self._use(look, READ_PATIENCE)
@@ -133,10 +137,11 @@ class HashCache:
     def _match(
         self,
         found: Found,
-        seen: object,
         row: object,
         generation: Callable[[int], int],
         index: int,
+        *,
+        noted: bool,
     ) -> Hashed | None:
         known = _known(row, found.identity)
         if known is None:
@@ -147,11 +152,7 @@ class HashCache:
                 return None
             hashed = hashed._replace(identity=found.identity)
             self.keep(hashed, found.label)
-        elif (
-            not isinstance(seen, int)
-            or seen < self._today() - NOTED_DAYS
-            or (not label and found.label)  # `hash` was first, and takes no label
-        ):
+        elif not noted or (not label and found.label):  # `hash` was first, and takes no label
             self.keep(hashed, label or found.label)
         return hashed
 
@@ -247,7 +248,7 @@ def _known(row: object, identity: Identity) -> tuple[Hashed, int] | None:
         return None
     size, mtime, ctime, label, generation, digest = _ROW.unpack_from(row)
     # There are a million of them: none is made again that there is.
-    same = (size, mtime, ctime) == identity[2:]
+    same = (device, inode, size, mtime, ctime) == identity
     known = identity if same else Identity(device, inode, size, mtime, ctime)
     states = row[_ROW.size : -_CHECK]
     if len(states) != _states(size):
