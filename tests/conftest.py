@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 from honest import Honest
+from hypothesis import HealthCheck, settings
 
 from pirate.disk.tree import PART_SUFFIX
+
+# A slow machine is no fault of the code.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 GRACE = 2.0
 
