@@ -22,6 +22,11 @@ WORKERS = 64
 # request is on its way, and the way by the reception costs 0.1 CPU s a GiB.
 LINGER_SECONDS = 0.005
 
+# After a range as large as this the next one is sent when the guest asks for more, or has had so
+# long to do so: it is at the end of the last one then. Else two lie in the socket's buffers, cold
+# when they are read (0.58 CPU s a GiB instead of 0.44).
+LARGE_BYTES = 64 * 1024
+
 _Task = tuple[Guest, int, Request]
 
 
@@ -98,11 +103,7 @@ class Server:
         try:
             while asked and not self._ending:
                 self._answer(guest.channel, *asked, guest.address.host)
-                stays = isinstance(asked[1], Read) and self._tasks.empty()
-                seconds = LINGER_SECONDS if stays else 0.0
-                asked = guest.next_request()
-                if not asked and guest.receive(seconds):
-                    asked = guest.next_request()
+                asked = self._next(guest, asked[1])
         except PeerError as error:
             log.debug("%s: %s", guest, error)
             guest.turn_away(error)
@@ -111,3 +112,11 @@ class Server:
             log.exception("%s: cannot answer %s", guest, type(request).__name__)
             return False
         return True
+
+    def _next(self, guest: Guest, answered: Request) -> tuple[int, Request] | None:
+        """The request behind the one that was answered, if it has come or comes soon."""
+        large = isinstance(answered, Read) and answered.length >= LARGE_BYTES
+        if not large and (asked := guest.next_request()):
+            return asked
+        stays = isinstance(answered, Read) and self._tasks.empty()
+        return guest.next_request() if guest.receive(LINGER_SECONDS if stays else 0.0) else None
