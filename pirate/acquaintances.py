@@ -34,7 +34,6 @@ CALLERS = 1_000
 # How a peer was found that has told us of itself.
 CALLER = "caller"
 
-
 # And how one was found that the serve of this machine knows.
 AT_HOME = "serve"
 

@@ -182,7 +182,7 @@ class Node:
 
     def _clashed(self) -> None:
         """Another peer that lives has our id: this machine is a copy of another."""
-        self.hello = replace(self.hello, peer=self._identity.renew())
+        self.hello = self._dialer.hello = replace(self.hello, peer=self._identity.renew())
 
     def _remember(self, stop: Stop) -> None:
         """Keep whom we know for the next run, until ``stop``; a thread's body."""

@@ -196,3 +196,13 @@ def test_a_command_asks_the_serve_of_its_machine_unless_it_is_told_not_to(tmp_pa
         with Network(settings(**quiet), refresh=True) as network:
             network.widen()
             assert network.kind == "mdns"
+
+
+def test_after_a_clash_a_node_is_somebody_else_to_all(tmp_path: Path) -> None:
+    with running(tmp_path / "a") as node:
+        before = node.hello.peer
+        node._clashed()
+        assert node.hello.peer != before
+        seen_by_guests = node.greeting(Address("127.0.0.1", 1)).peer
+        seen_by_hosts = node._dialer.hello.peer
+        assert seen_by_guests == seen_by_hosts == node.announcement().id == node.hello.peer

@@ -47,11 +47,11 @@ class Dialer:
         ways: Ways | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``hello`` is how we introduce ourselves; ``connect`` and ``stall`` are in seconds.
+        """``hello`` introduces us, and may be replaced; ``connect`` and ``stall`` are in seconds.
 
         ``ways`` knows which addresses are ours to dial.
         """
-        self._hello = hello
+        self.hello = hello
         self._connect = connect
         self._stall = stall
         self._clock = clock
@@ -125,7 +125,7 @@ class Dialer:
 
     def _open(self, peer: Peer, deadline: Deadline, stop: Stop) -> Conversation:
         """Dial where the peer is said to be, as far as that is ours to dial."""
-        if peer.id == self._hello.peer:
+        if peer.id == self.hello.peer:
             raise UnreachableError("is ourselves")
         ways = self._ways.of(peer)
         problem: PeerError = UnreachableError("has no address that is ours to dial")
@@ -138,7 +138,7 @@ class Dialer:
                     self._ways.tell(peer, way.target, f"it {verdict.value}")
             if not now:
                 break
-            reach = Reach(self._hello, (self._connect, self._stall), deadline, stop)
+            reach = Reach(self.hello, (self._connect, self._stall), deadline, stop)
             try:
                 return reach.peer(now, self._targets)
             except PeerError as error:

@@ -108,7 +108,7 @@ class Server:
             log.debug("%s: %s", guest, error)
             guest.turn_away(error)
             return False
-        except Exception:
+        except Exception:  # a bug in one answer ends one connection, and is told
             log.exception("%s: cannot answer %s", guest, type(request).__name__)
             return False
         return True
