@@ -1,3 +1,4 @@
+import fcntl
 import os
 import re
 import signal
@@ -6,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from scripts.conftest import ROOT, Run
@@ -73,10 +75,7 @@ def test_starts_at_the_same_time_start_one_peer(
 ) -> None:
     command = [str(ROOT / "scripts/start-peer"), "--state", str(state), str(folder)]
     command += ["--listen", "127.0.0.1:0"]
-    starts = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
+    starts = [subprocess.Popen(command, env=environment, stdout=PIPE, text=True) for _ in range(4)]
     said = [start.communicate(timeout=50)[0] for start in starts]
     assert [start.returncode for start in starts] == [0, 0, 0, 0]
     assert sum(text.startswith("started:") for text in said) == 1
@@ -100,6 +99,26 @@ def test_a_killed_peer_is_started_anew(run: Run, state: Path, folder: Path) -> N
     second = start(run, state, folder)
     assert second.stdout.startswith("started:")
     assert pid_of(second) != first
+
+
+def test_a_killed_peer_that_still_holds_its_lock_is_waited_for(
+    state: Path, folder: Path, environment: dict[str, str]
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    state.mkdir()
+    (state / "pid").write_text(f"{gone.pid}\n")
+    (state / "port").write_text("1\n")
+    command = [str(ROOT / "scripts/start-peer"), "--state", str(state), str(folder)]
+    with (state / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starting = subprocess.Popen(
+            [*command, "--listen", "127.0.0.1:0"], env=environment, stdout=PIPE, text=True
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            starting.wait(0.5)
+    said, _ = starting.communicate(timeout=50)
+    assert said.startswith("started:")
 
 
 def test_what_keeps_it_from_starting_is_said(run: Run, state: Path, folder: Path) -> None:
