@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,12 @@ def test_python_is_found_and_named_by_its_path(run: Run) -> None:
     done = run("scripts/find-python")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_absolute()
+
+
+def test_an_active_environment_is_not_what_makes_it_anew(
+    run: Run, environment: dict[str, str]
+) -> None:
+    environment["PYTHON"] = sys.executable  # scripts/test runs it from .venv
+    done = run("scripts/find-python")
+    assert not done.stdout.startswith(str(ROOT))
+    assert Path(done.stdout.strip()).is_file()
