@@ -13,7 +13,7 @@ from honest import digest_of, some_bytes
 from shelf import Shelf
 
 from pirate import library as library_module
-from pirate.disk import hashcache, hashing
+from pirate.disk import hashcache, hashing, hashrows
 from pirate.disk.hashing import Hashed, Job
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -226,9 +226,9 @@ class Trouble:
         """Give every file the row of another."""
         try:
             with closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
-                rows = connection.execute("select inode, row from files").fetchall()
-                for (inode, _), (_, row) in zip(rows, rows[1:] + rows[:1], strict=True):
-                    connection.execute("update files set row = ? where inode = ?", (row, inode))
+                rows = connection.execute("select block, rows from blocks").fetchall()
+                for (block, _), (_, row) in zip(rows, rows[1:] + rows[:1], strict=True):
+                    connection.execute("update blocks set rows = ? where block = ?", (row, block))
         except sqlite3.Error:
             pass
 
@@ -291,7 +291,7 @@ def test_whatever_happens_to_the_cache_no_digest_is_wrong(
 def test_without_the_checksum_digests_would_be_wrong(
     share: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashcache, "_check", lambda *_: bytes(8))
+    monkeypatch.setattr(hashrows, "_check", lambda *_: bytes(8))
     trouble = Trouble(state / hashcache.NAME, 17)
     wrong = 0
     truth = changed(share, trouble.random)

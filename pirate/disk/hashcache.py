@@ -5,20 +5,29 @@ identity. So anything may happen to the cache at any time, and costs time at wor
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from pirate.chain import LEAST_SEGMENT, MOST_LINKS, STATE_SIZE, segments
-from pirate.disk import sha1
+from pirate.chain import MOST_LINKS, STATE_SIZE
 from pirate.disk.hashing import Hashed, settled
+from pirate.disk.hashrows import (
+    LONGEST_BLOCK,
+    Row,
+    block,
+    block_of,
+    chain,
+    packed,
+    place_of,
+    rows_of,
+    with_chain,
+)
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity
-from pirate.model import Digest
+from pirate.disk.tree import Found
 from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
@@ -26,7 +35,7 @@ log = logging.getLogger(__name__)
 NAME = "hashes.db"
 
 # What is in a file of another version is not looked at.
-VERSION = 1
+VERSION = 2
 
 # Rows that no file had for so long are dropped; that one has is noted no more often.
 KEPT_DAYS = 90
@@ -40,22 +49,27 @@ WRITE_PATIENCE = 0.2
 LONGEST_SECONDS = 30.0
 _STEPS = 100_000
 
-# Rows a query, and rows that wait for a cache that cannot be written.
+# Keys a query, and rows that wait for a cache that cannot be written.
 _QUERY = 500
 _WAITING = 200_000
 
 _DAY = 86_400
-_ROW = struct.Struct(">QqqII20s")
-_KEY = struct.Struct(">QQ")
-_CHECK = 8
-_LONGEST_ROW = _ROW.size + MOST_LINKS * STATE_SIZE + _CHECK
+_LONGEST = MOST_LINKS * STATE_SIZE + LONGEST_BLOCK
 
-_SCHEMA = (
-    "create table if not exists files (device integer, inode integer, seen integer, row blob,"
-    " primary key (device, inode)) without rowid"
+_BLOCKS = (
+    "create table if not exists blocks (device integer, block integer, seen integer, rows blob,"
+    " primary key (device, block))"
 )
-_FIND = "select inode, seen, row from files where device = ? and inode in ({})"
-_KEEP = "insert or replace into files values (?, ?, ?, ?)"
+_CHAINS = (
+    "create table if not exists chains (device integer, inode integer, seen integer, states blob,"
+    " primary key (device, inode))"
+)
+_FIND = "select block, seen, rows from blocks where device = ? and block in ({})"
+_FIND_CHAIN = "select states from chains where device = ? and inode = ?"
+_BEFORE = "select rows from blocks where device = ? and block = ?"
+_KEEP = "insert or replace into blocks values (?, ?, ?, ?)"
+_KEEP_CHAIN = "insert or replace into chains values (?, ?, ?, ?)"
+_PRUNE = ("delete from blocks where seen < ?", "delete from chains where seen < ?")
 
 # No cache of ours, or not any more: it is set aside. Everything else may pass.
 _DAMAGED = {
@@ -69,6 +83,24 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _Work = Callable[[sqlite3.Connection], None]
 
 
+class _Waiting(NamedTuple):
+    """What is to be written of a file."""
+
+    device: int
+    inode: int
+    row: bytes
+    chain: bytes  # empty if it has none
+
+
+class _Hit(NamedTuple):
+    """A row that is about a file, and its chain; ``at`` is the index of that file."""
+
+    at: int
+    row: Row
+    noted: bool  # not long ago
+    chain: object = None
+
+
 class HashCache:
     """The cache of one user, in the state folder. Several processes may use it at once.
 
@@ -78,7 +110,7 @@ class HashCache:
     def __init__(self, state: State, *, clock: Callable[[], float] = time.time) -> None:
         self._state = state
         self._clock = clock
-        self._waiting: list[tuple[int, int, int, bytes]] = []
+        self._waiting: list[_Waiting] = []
 
     def find(
         self, files: Sequence[Found], stop: Stop, generation: Callable[[int], int] = lambda _: 0
@@ -88,19 +120,11 @@ class HashCache:
         ``generation`` gives that of the file at an index, which it has to open for that.
         """
         known: list[Hashed | None] = [None] * len(files)
-        since = self._today() - NOTED_DAYS
 
         def look(connection: sqlite3.Connection) -> None:
-            for device, inodes in _queries(files):
-                if stop.is_set:
-                    return
-                query = _FIND.format(",".join("?" * len(inodes)))
-                for inode, seen, row in connection.execute(query, (_signed(device), *inodes)):
-                    noted = isinstance(seen, int) and seen >= since
-                    for index in inodes.get(inode, ()):
-                        known[index] = self._match(
-                            files[index], row, generation, index, noted=noted
-                        )
+            hits = self._hits(connection, files, known, stop)
+            for hit in _with_chains(connection, files, hits):
+                known[hit.at] = self._match(files[hit.at], hit, generation)
 
         if files:
             self._use(look, READ_PATIENCE)
@@ -109,17 +133,20 @@ class HashCache:
     def keep(self, hashed: Hashed, label: int = 0) -> None:
         """Have ``flush`` write a row, if the file is settled."""
         if hashed.settled and len(self._waiting) < _WAITING:
+            device, inode = hashed.identity[:2]
             with contextlib.suppress(struct.error):  # a time after 2262
-                row = _row(hashed, label)
-                device, inode = hashed.identity[:2]
-                self._waiting.append((_signed(device), _signed(inode), self._today(), row))
+                row = packed(hashed, label)
+                self._waiting.append(
+                    _Waiting(device, inode, row, chain(hashed) if hashed.states else b"")
+                )
 
     def flush(self) -> None:
         """Write what is to be kept; if that cannot be now, it waits for the next time."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("begin immediate")
-            connection.executemany(_KEEP, self._waiting)
+            connection.executemany(_KEEP, self._blocks(connection))
+            connection.executemany(_KEEP_CHAIN, self._chains())
             connection.execute("commit")
             self._waiting = []
 
@@ -129,31 +156,70 @@ class HashCache:
     def prune(self) -> None:
         """Drop the rows that no file had for long."""
         since = self._today() - KEPT_DAYS
-        self._use(
-            lambda connection: connection.execute("delete from files where seen < ?", (since,)),
-            WRITE_PATIENCE,
-        )
 
-    def _match(
+        def drop(connection: sqlite3.Connection) -> None:
+            for statement in _PRUNE:
+                connection.execute(statement, (since,))
+
+        self._use(drop, WRITE_PATIENCE)
+
+    def _hits(
         self,
-        found: Found,
-        row: object,
-        generation: Callable[[int], int],
-        index: int,
-        *,
-        noted: bool,
-    ) -> Hashed | None:
-        known = _known(row, found.identity)
-        if known is None:
+        connection: sqlite3.Connection,
+        files: Sequence[Found],
+        known: list[Hashed | None],
+        stop: Stop,
+    ) -> list[_Hit]:
+        """Say what is ``known`` of the files that are as they were; give the rows of others."""
+        hits: list[_Hit] = []
+        since = self._today() - NOTED_DAYS
+        for device, numbers in _queries(files):
+            if stop.is_set:
+                break
+            query = _FIND.format(",".join("?" * len(numbers)))
+            for number, seen, data in connection.execute(query, (_signed(device), *numbers)):
+                noted = isinstance(seen, int) and seen >= since
+                rows = rows_of(device, number, data)
+                for at in numbers.get(number, ()):
+                    identity = files[at].identity
+                    row = rows.get(place_of(identity.inode))
+                    if row and noted and row.label:  # nearly all
+                        known[at] = row.unchanged(identity)
+                    if row and not known[at]:
+                        hits.append(_Hit(at, row, noted))
+        return hits
+
+    def _blocks(self, connection: sqlite3.Connection) -> Iterator[tuple[int, int, int, bytes]]:
+        """The blocks that are to be written, with what is in them already."""
+        blocks: dict[tuple[int, int], list[bytes]] = {}
+        for device, inode, row, _ in self._waiting:
+            blocks.setdefault((device, block_of(inode)), []).append(row)
+        today = self._today()
+        for (device, number), rows in blocks.items():
+            key = _signed(device), number
+            before = connection.execute(_BEFORE, key).fetchone() or (None,)
+            yield *key, today, block(device, number, rows, *before)
+
+    def _chains(self) -> Iterator[tuple[int, int, int, bytes]]:
+        today = self._today()
+        for device, inode, _, states in self._waiting:
+            if states:
+                yield _signed(device), _signed(inode), today, states
+
+    def _match(self, found: Found, hit: _Hit, generation: Callable[[int], int]) -> Hashed | None:
+        row = hit.row
+        hashed = row.hashed(found.identity)
+        if hashed and row.states:
+            hashed = with_chain(hashed, hit.chain)
+        if not hashed:
             return None
-        hashed, label = known
         if hashed.identity is not found.identity:
-            if not _renamed(found, hashed, label) or generation(index) != hashed.generation:
+            if not _renamed(found, hashed, row.label) or generation(hit.at) != hashed.generation:
                 return None
             hashed = hashed._replace(identity=found.identity)
             self.keep(hashed, found.label)
-        elif not noted or (not label and found.label):  # `hash` was first, and takes no label
-            self.keep(hashed, label or found.label)
+        elif not hit.noted or (not row.label and found.label):  # `hash` takes no label
+            self.keep(hashed, row.label or found.label)
         return hashed
 
     def _use(self, work: Callable[[sqlite3.Connection], object], patience: float) -> None:
@@ -201,7 +267,7 @@ def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
         sqlite3.connect(path, timeout=patience, isolation_level=None)
     ) as connection:
         connection.text_factory = bytes  # whatever garbage comes as text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LONGEST_ROW)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LONGEST)
         connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         # No WAL: its index is mapped, and whoever truncates that file ends us by SIGBUS.
         connection.execute("pragma journal_mode = delete")
@@ -212,7 +278,8 @@ def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
         version = connection.execute("pragma user_version").fetchone()
         if version == (0,):
             connection.execute("begin immediate")
-            connection.execute(_SCHEMA)
+            for table in (_BLOCKS, _CHAINS):
+                connection.execute(table)
             connection.execute(f"pragma user_version = {VERSION}")
             connection.execute("commit")
         elif version != (VERSION,):
@@ -221,50 +288,34 @@ def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
 
 
 def _queries(files: Sequence[Found]) -> Iterator[tuple[int, dict[int, list[int]]]]:
-    """The files a query asks for: a device, and under each inode the places in ``files``."""
+    """The files a query asks for: a device, and for each block the places in ``files``."""
     devices: dict[int, dict[int, list[int]]] = {}
     for index, found in enumerate(files):
         device, inode = found.identity[:2]
-        inodes = devices.setdefault(device, {})
-        inodes.setdefault(_signed(inode), []).append(index)
-        if len(inodes) == _QUERY:
-            yield device, devices.pop(device)
+        numbers = devices.setdefault(device, {})
+        number = block_of(inode)
+        if number in numbers:
+            numbers[number].append(index)
+            continue
+        if len(numbers) == _QUERY:
+            yield device, numbers
+            numbers = devices[device] = {}
+        numbers[number] = [index]
     yield from devices.items()
 
 
-def _row(hashed: Hashed, label: int) -> bytes:
-    device, inode, size, mtime, ctime = hashed.identity
-    fields = _ROW.pack(size, mtime, ctime, label, hashed.generation, hashed.digest)
-    row = fields + hashed.states
-    return row + _check(device, inode, row)
-
-
-def _known(row: object, identity: Identity) -> tuple[Hashed, int] | None:
-    """What a row says of the file that it is about; None if it is not as it was written."""
-    if not isinstance(row, bytes) or len(row) < _ROW.size + _CHECK:
-        return None
-    device, inode = identity[:2]
-    if row[-_CHECK:] != _check(device, inode, row[:-_CHECK]):
-        return None
-    size, mtime, ctime, label, generation, digest = _ROW.unpack_from(row)
-    # There are a million of them: none is made again that there is.
-    same = (device, inode, size, mtime, ctime) == identity
-    known = identity if same else Identity(device, inode, size, mtime, ctime)
-    states = row[_ROW.size : -_CHECK]
-    if len(states) != _states(size):
-        return None
-    return Hashed(Digest(digest), states, known, True, generation), label
-
-
-def _states(size: int) -> int:
-    """How many bytes of states a file of this size is hashed to here."""
-    if size <= LEAST_SEGMENT or not sha1.available():
-        return 0
-    return STATE_SIZE * (segments(size) - 1)
-
-
-def _check(device: int, inode: int, row: bytes) -> bytes:
-    return hashlib.blake2b(_KEY.pack(device, inode) + row, digest_size=_CHECK).digest()
+def _with_chains(
+    connection: sqlite3.Connection, files: Sequence[Found], hits: Iterable[_Hit]
+) -> Iterator[_Hit]:
+    """The same, with what is kept of the chains of their files."""
+    for hit in hits:
+        if hit.row.states:
+            device, inode = files[hit.at].identity[:2]
+            key = _signed(device), _signed(inode)
+            (states,) = connection.execute(_FIND_CHAIN, key).fetchone() or (None,)
+            yield hit._replace(chain=states)
+        else:
+            yield hit
 
 
 def _renamed(found: Found, hashed: Hashed, label: int) -> bool:

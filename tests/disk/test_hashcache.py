@@ -107,6 +107,17 @@ def test_many_files_are_found_in_the_order_they_were_asked_for(cache: HashCache)
     assert cache.find(files, Stop()) == [*wanted, several[0]]
 
 
+def test_files_of_one_block_may_be_kept_one_after_the_other(cache: HashCache) -> None:
+    several = [HASHED._replace(identity=IDENTITY._replace(inode=number)) for number in range(64)]
+    for hashed in several:
+        keep(cache, hashed)
+    changed = HASHED._replace(identity=IDENTITY._replace(inode=5, ctime=7))
+    keep(cache, changed)
+    wanted = [*several[:5], changed, *several[6:]]
+    files = [Found((), hashed.identity) for hashed in wanted]
+    assert cache.find(files, Stop()) == wanted
+
+
 @pytest.mark.parametrize("inode", [0, 2**63 - 1, 2**63, 2**64 - 1])
 def test_every_inode_number_can_be_kept(cache: HashCache, inode: int) -> None:
     hashed = HASHED._replace(identity=IDENTITY._replace(inode=inode))
@@ -161,10 +172,10 @@ def test_a_generation_that_was_never_known_proves_nothing(cache: HashCache) -> N
 # Age.
 
 
-def test_rows_that_no_file_had_for_long_are_dropped(folder: Path) -> None:
+def test_what_no_file_had_for_long_is_dropped(folder: Path) -> None:
     now = 10_000 * DAY
     cache = HashCache(State(str(folder)), clock=lambda: now)
-    other = HASHED._replace(identity=IDENTITY._replace(inode=13))
+    other = HASHED._replace(identity=IDENTITY._replace(inode=1300))
     keep(cache, HASHED, other)
     now += (NOTED_DAYS + 1) * DAY
     assert find(cache) == HASHED
@@ -181,24 +192,41 @@ def test_rows_that_no_file_had_for_long_are_dropped(folder: Path) -> None:
 def test_a_flipped_byte_in_a_row_is_noticed(cache: HashCache, file: Path) -> None:
     keep(cache, HASHED)
     with opened(file) as connection:
-        [(row,)] = connection.execute("select row from files").fetchall()
+        [(row,)] = connection.execute("select rows from blocks").fetchall()
         for index in range(len(row)):
             wrong = bytearray(row)
             wrong[index] ^= 1
-            connection.execute("update files set row = ?", (bytes(wrong),))
+            connection.execute("update blocks set rows = ?", (bytes(wrong),))
             assert find(cache) is None
         for garbage in (None, 1, 1.5, "text", b"", b"x" * 200):
-            connection.execute("update files set row = ?", (garbage,))
+            connection.execute("update blocks set rows = ?", (garbage,))
             assert find(cache) is None
-        connection.execute("update files set row = ?, seen = 'long ago'", (row,))
+        connection.execute("update blocks set rows = ?, seen = 'long ago'", (row,))
         assert find(cache) == HASHED
+
+
+def test_a_chain_does_not_hold_for_another_file(cache: HashCache, file: Path) -> None:
+    size = 2 * LEAST_SEGMENT
+    one = HASHED._replace(states=b"s" * 20, identity=IDENTITY._replace(size=size))
+    two = one._replace(states=b"t" * 20, identity=one.identity._replace(inode=13))
+    keep(cache, one, two)
+    assert find(cache, one.identity) == one
+    with opened(file) as connection:
+        chains = dict(connection.execute("select inode, states from chains").fetchall())
+        for inode, other in ((12, chains[13]), (13, chains[12][:-1]), (12, None), (13, "text")):
+            connection.execute("update chains set states = ? where inode = ?", (other, inode))
+            assert find(cache, IDENTITY._replace(size=size, inode=inode)) is None
+        connection.execute("update chains set states = ? where inode = 13", (chains[13],))
+        assert find(cache, two.identity) == two
+        connection.execute("delete from chains")
+    assert find(cache, two.identity) is None
 
 
 def test_a_row_does_not_hold_for_another_inode(cache: HashCache, file: Path) -> None:
     keep(cache, HASHED)
     with opened(file) as connection:
-        connection.execute("update files set inode = 13")
-    assert find(cache, IDENTITY._replace(inode=13)) is None
+        connection.execute("update blocks set block = 13")
+    assert find(cache, IDENTITY._replace(inode=13 * 64 + 12)) is None
 
 
 @pytest.mark.parametrize("how", ["garbage", "version", "table", "schema", "pages"])
@@ -218,8 +246,8 @@ def test_a_damaged_cache_is_set_aside_and_begun_anew(
                 connection.execute(
                     {
                         "version": "pragma user_version = 77",
-                        "table": "drop table files",
-                        "schema": "alter table files rename column row to other",
+                        "table": "drop table blocks",
+                        "schema": "alter table blocks rename column rows to other",
                     }[how]
                 )
     damaged = file.read_bytes()
