@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice, takewhile
+from itertools import islice
 from typing import NamedTuple
 
 from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache
-from pirate.disk.hashing import Hashed, Job, hash_all
+from pirate.disk.hashing import Hashed, Job, Outcome, hash_all
 from pirate.disk.source import Source, generation_of, open_first
 from pirate.disk.state import State
 from pirate.disk.tree import Found, Identity, Parts, Place, Shares
@@ -40,12 +40,16 @@ FLUSH_SECONDS = 0.5
 # So many files are found, looked up and hashed at a time: what that needs is freed again.
 BATCH_FILES = 20_000
 
+# After so many it looks at the stop.
+LOOK_FILES = 100
+
 # A file that changed while it was read waits until it keeps its size between two looks, or was
 # not written for so long: to read it sooner would be in vain. Less than who tells of changes
 # waits (``policy.resting``), since nobody tells again of what rests.
 REST_NS = 250_000_000
 
 Trouble = dict[Place, OSError]
+Known = tuple[Place, Hashed]
 
 
 class Progress(NamedTuple):
@@ -177,8 +181,7 @@ class Library:
             trouble[Place(root, parts)] = error
 
         with rarely_collected(), contextlib.closing(self._shares.walk(note, places)) as walk:
-            until = takewhile(lambda _: not stop.is_set, walk)
-            while some := list(islice(until, BATCH_FILES)):
+            for some in _batches(walk, stop):
                 self._bring(some, trouble, stop)
         if not stop.is_set:
             self._index.sweep(places)
@@ -194,21 +197,25 @@ class Library:
         jobs = self._unknown(some, stop)
         self._count(Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs)))
         for outcomes in hash_all(jobs, stop, self._threads):
-            for job, outcome in outcomes:
-                self._take(job, outcome, trouble)
+            self._learn(self._taken(outcomes, trouble))
             self._count(Progress(len(outcomes), bytes=sum(job.size for job, _ in outcomes)))
             self._pass_on()
         self._pass_on()
 
-    def _take(self, job: Job, outcome: Hashed | OSError | None, trouble: Trouble) -> None:
-        place = Place(job.root, job.parts)
-        self._learn(place, outcome if isinstance(outcome, Hashed) else None)
-        if isinstance(outcome, Hashed):
-            self._cache.keep(outcome, job.label)
-        elif outcome:
-            trouble[place] = outcome
-        else:  # it changed while it was read
-            self._growing[place] = job.size
+    def _taken(self, outcomes: Iterable[Outcome], trouble: Trouble) -> Iterator[Known]:
+        """What is known of some files now that they have been read."""
+        for job, outcome in outcomes:
+            place = Place(job.root, job.parts)
+            if isinstance(outcome, Hashed):
+                self._cache.keep(outcome, job.label)
+                yield place, outcome
+                continue
+            if outcome:
+                trouble[place] = outcome
+            else:  # it changed while it was read
+                self._growing[place] = job.size
+            for each in (place, *self._twins.get(place, ())):
+                self._index.forget(each)
 
     def _count(self, more: Progress) -> None:
         self.progress = Progress(*map(sum, zip(self.progress, more, strict=True)))
@@ -225,52 +232,63 @@ class Library:
     def _unknown(self, some: list[tuple[str, Found]], stop: Stop) -> list[Job]:
         """What has to be read of some files: what is known of the others is kept."""
         now = time.time_ns()
-        firsts: dict[Identity, Place] = {}
-        self._twins = {}
-        jobs: list[Job] = []
+        young = range(now - REST_NS, now + REST_NS)
         new: list[tuple[Place, Found]] = []
+        unread: list[tuple[Place, Found]] = []
         for root, found in some:
             standing = self._index.meet(root, found.parts, found.identity)
             if standing is Standing.SETTLED:
                 continue
-            place = Place(root, found.parts)
-            size = found.identity.size
-            if (
-                self._grew.pop(place, size) != size
-                and now - REST_NS < found.identity.mtime < now + REST_NS
-            ):
-                self._growing[place] = size
-                continue
-            first = firsts.setdefault(found.identity, place)
-            if first is not place:
-                self._twins.setdefault(first, []).append(place)
+            place, identity = Place(root, found.parts), found.identity
+            grew = self._grew.pop(place, identity.size) if self._grew else identity.size
+            if grew != identity.size and identity.mtime in young:
+                self._growing[place] = identity.size
             elif standing is Standing.NEW:
                 new.append((place, found))
             else:  # what has changed where it is was not renamed
-                jobs.append(Job(root, found.parts, size, found.label))
-        jobs += self._unread(new, stop)
-        return jobs
+                unread.append((place, found))
+        self._learn(self._remembered(new, unread, stop))
+        return self._jobs(unread)
 
-    def _unread(self, new: list[tuple[Place, Found]], stop: Stop) -> Iterator[Job]:
-        """What has to be read of the files that were not there."""
+    def _remembered(
+        self, new: list[tuple[Place, Found]], unread: list[tuple[Place, Found]], stop: Stop
+    ) -> Iterator[Known]:
+        """What the cache knows of the files that were not there; the others are ``unread``."""
 
         def generation(index: int) -> int:
             return generation_of(*new[index][0])
 
         known = self._cache.find([found for _, found in new], stop, generation)
-        for (place, found), hashed in zip(new, known, strict=True):
+        for each, hashed in zip(new, known, strict=True):
             if hashed:
-                self._learn(place, hashed)
+                yield each[0], hashed
             else:
-                yield Job(*place, found.identity.size, found.label)
+                unread.append(each)
 
-    def _learn(self, place: Place, hashed: Hashed | None) -> None:
-        """Know a file wherever it lies; None: it changed meanwhile, and waits for the next scan."""
-        for each in (place, *self._twins.get(place, ())):
-            if hashed:
-                self._index.learn(each, hashed)
+    def _jobs(self, unread: list[tuple[Place, Found]]) -> list[Job]:
+        """Files to be read, each once, wherever it lies."""
+        self._twins = {}
+        firsts: dict[Identity, Place] = {}
+        jobs = []
+        for place, found in unread:
+            first = firsts.setdefault(found.identity, place)
+            if first is place:
+                jobs.append(Job(*place, found.identity.size, found.label))
             else:
-                self._index.forget(each)
+                self._twins.setdefault(first, []).append(place)
+        return jobs
+
+    def _learn(self, known: Iterable[Known]) -> None:
+        """Know some files, and those that are the same, wherever they lie."""
+        twins = self._twins
+
+        def everywhere() -> Iterator[Known]:
+            for place, hashed in known:
+                yield place, hashed
+                if place in twins:
+                    yield from ((each, hashed) for each in twins[place])
+
+        self._index.learn(everywhere() if twins else known)
 
     def _tell(self, trouble: dict[Place, OSError], places: Collection[Place] | None = None) -> None:
         """Log what cannot be shared, once and not at every scan."""
@@ -286,12 +304,20 @@ class Library:
     def _publish(self) -> None:
         """Make a catalog of what is known. The revision changes only if the entries do."""
         before = self._catalog
-        changes = []
-        for digest in sorted(self._index.changes()):
-            entry = self._index.encoded(digest)
-            if entry != before.encoded(digest):
-                changes.append(entry)
+        changes = before.unlike([*self._index.entries(sorted(self._index.changes()))])
         if changes or not before.revision:
             revision = max(before.revision + 1, time.time_ns())
             self._catalog = before.changed(revision, Run.packed(changes))
             self._changed()
+
+
+def _batches(walk: Iterator[tuple[str, Found]], stop: Stop) -> Iterator[list[tuple[str, Found]]]:
+    """The files of a walk, until stopped."""
+    batch: list[tuple[str, Found]] = []
+    while (some := list(islice(walk, LOOK_FILES))) and not stop.is_set:
+        batch += some
+        if len(batch) >= BATCH_FILES:
+            yield batch
+            batch = []
+    if batch and not stop.is_set:
+        yield batch

@@ -9,6 +9,7 @@ from pirate.disk.hashing import Hashed
 from pirate.disk.tree import Identity, Place
 from pirate.index import Index, Standing
 from pirate.model import Digest
+from pirate.wire.entries import encoded
 
 
 def digest(number: int) -> Digest:
@@ -34,9 +35,9 @@ def meet(index: Index, where: Place, known: Hashed) -> Standing:
 
 
 def test_what_was_learnt_is_known_where_it_lies(index: Index) -> None:
-    index.learn(place("a"), hashed(1, 1))
-    index.learn(place("b", "c"), hashed(1, 2))
-    index.learn(place("b", "d"), hashed(2, 3))
+    index.learn([(place("a"), hashed(1, 1))])
+    index.learn([(place("b", "c"), hashed(1, 2))])
+    index.learn([(place("b", "d"), hashed(2, 3))])
     assert dict(index.places(digest(1))) == {
         place("a"): hashed(1, 1).identity,
         place("b", "c"): hashed(1, 2).identity,
@@ -50,8 +51,8 @@ def test_what_was_learnt_is_known_where_it_lies(index: Index) -> None:
 
 
 def test_a_file_stands_as_it_was_left(index: Index) -> None:
-    index.learn(place("a"), hashed(1))
-    index.learn(place("b"), hashed(2, settled=False))
+    index.learn([(place("a"), hashed(1))])
+    index.learn([(place("b"), hashed(2, settled=False))])
     index.changes()
     index.begin()
     assert meet(index, place("a"), hashed(1)) is Standing.SETTLED
@@ -66,10 +67,10 @@ def test_a_file_stands_as_it_was_left(index: Index) -> None:
 
 def test_what_a_scan_has_not_seen_is_forgotten(index: Index) -> None:
     for number, name in enumerate("abc"):
-        index.learn(place(name), hashed(number, number))
+        index.learn([(place(name), hashed(number, number))])
     index.begin()
     meet(index, place("b"), hashed(1, 1))
-    index.learn(place("d"), hashed(7))
+    index.learn([(place("d"), hashed(7))])
     index.sweep()
     assert len(index) == 2
     assert index.places(digest(1))
@@ -92,7 +93,7 @@ def test_only_what_is_at_or_below_a_place_is_swept(
     index: Index, swept: list[Place], left: list[str]
 ) -> None:
     for number, path in enumerate(("a/b/c", "a/d", "ab/x", "e")):
-        index.learn(place(*path.split("/")), hashed(number, number))
+        index.learn([(place(*path.split("/")), hashed(number, number))])
     index.begin()
     index.sweep(swept)
     found = [each for number in range(4) for each, _ in index.places(digest(number))]
@@ -117,7 +118,13 @@ class Indexing(RuleBasedStateMachine):
     @rule(where=places, content=st.integers(1, 4), inode=st.integers(1, 3))
     def learn(self, where: Place, content: int, inode: int) -> None:
         self.known[where] = hashed(content, inode)
-        self.index.learn(where, self.known[where])
+        self.index.learn([(where, self.known[where])])
+
+    @rule(many=st.lists(st.tuples(places, st.integers(1, 4), st.integers(1, 3))))
+    def learn_many(self, many: list[tuple[Place, int, int]]) -> None:
+        known = [(where, hashed(content, inode)) for where, content, inode in many]
+        self.known.update(known)
+        self.index.learn(known)
 
     @rule(where=places)
     def forget(self, where: Place) -> None:
@@ -131,6 +138,17 @@ class Indexing(RuleBasedStateMachine):
             assert meet(self.index, where, self.known[where]) is Standing.SETTLED
         self.index.sweep()
         self.known = {where: what for where, what in self.known.items() if where in seen}
+
+    @invariant()
+    def entries_tell_where_all_lie(self) -> None:
+        names: dict[Digest, list[str]] = {digest(content): [] for content in range(1, 5)}
+        for where, what in self.known.items():
+            names[what.digest].append("/".join(where.parts))
+        for each, entry in zip(names, self.index.entries(names), strict=True):
+            size = next(
+                (what.identity.size for what in self.known.values() if what.digest == each), 0
+            )
+            assert entry == encoded(each, size, sorted(names[each]))
 
     @invariant()
     def both_know_the_same(self) -> None:

@@ -154,7 +154,7 @@ def test_a_young_file_is_read_again(shelf: Shelf) -> None:
     before = (shelf.folders[0] / "a").stat()
     index, place = shelf.library._index, Place(str(shelf.folders[0]), ("a",))
     [(_, identity)] = index.places(digest)
-    index.learn(place, Hashed(digest_of(b"0"), b"", identity, settled=False))
+    index.learn([(place, Hashed(digest_of(b"0"), b"", identity, settled=False))])
     assert shelf.scan() == {digest: ("a",)}
     assert (shelf.folders[0] / "a").stat() == before
 

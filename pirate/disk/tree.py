@@ -11,6 +11,7 @@ import stat
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple, Self
 
@@ -120,8 +121,9 @@ class Shares:
     ) -> Generator[tuple[str, Found], None, None]:
         """Every file that is shared, and the root that it lies below; only at or below places."""
         for root, parts in ((root, ()) for root in self.roots) if places is None else places:
-            for found in walk(root, partial(trouble, root), self.rules, parts):
-                yield root, found
+            yield from zip(
+                repeat(root), walk(root, partial(trouble, root), self.rules, parts), strict=False
+            )
 
 
 def walk(
@@ -209,21 +211,23 @@ class _Walk:
     def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Found]:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=attrgetter("name"))
+        make, shares = tuple.__new__, self._rules.shares  # a million files are worth it
         for entry in ordered:
             name = entry.name
-            below = (*parts, name)
             try:
-                if unfinished(name):
+                if name.endswith(_UNFINISHED):
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    below = (*parts, name)
                     if len(below) < DEEPEST and self._rules.enters(path + name, name):
                         deeper = open_next(folder, name)
                         yield from self.folder(deeper, below, f"{path}{name}/")
-                elif entry.is_file(follow_symlinks=False) and self._rules.shares(path + name, name):
+                elif entry.is_file(follow_symlinks=False) and shares(path + name, name):
                     status = entry.stat(follow_symlinks=False)
-                    yield Found(below, Identity.of(status), inode, status.st_nlink)
+                    identity = make(Identity, _STATUS(status))
+                    yield make(Found, ((*parts, name), identity, inode, status.st_nlink))
             except OSError as error:
-                self._trouble(below, error)
+                self._trouble((*parts, name), error)
 
 
 def open_file(root: str, parts: Parts) -> int:

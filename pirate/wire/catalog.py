@@ -1,8 +1,8 @@
 """A catalog: the entries of one peer at one revision, in runs that its revisions share."""
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -64,13 +64,14 @@ class Catalog:
 
     def get(self, digest: Digest) -> Entry | None:
         """The entry of a digest."""
-        leaf, index = self._find(digest)
-        return leaf[index] if leaf and index >= 0 else None
+        place = bisect_right(self._firsts, digest) - 1
+        encoded = self._leaves[place].get(digest) if place >= 0 else None
+        return Run.packed([encoded])[0] if encoded else None
 
     def encoded(self, digest: bytes) -> bytes:
         """The entry of a digest as it is on the wire, or that there is none."""
-        leaf, index = self._find(digest)
-        return leaf.encoded(index) if leaf and index >= 0 else encode_gone(digest)
+        place = bisect_right(self._firsts, digest) - 1
+        return (place >= 0 and self._leaves[place].get(digest)) or encode_gone(digest)
 
     def after(self, digest: bytes, limit: int) -> Iterator[Run]:
         """At most ``limit`` entries above ``digest``, in runs that each fit a frame."""
@@ -114,21 +115,32 @@ class Catalog:
             at, done = stop, index + 1
         after = Catalog(revision, runs=(*leaves, *self._leaves[done:]))
         after.size = size
-        after._changes = _remembered(self._changes, Change(self.revision, tuple(changes.digests())))
+        if len(changes) <= MOST_CHANGES:
+            newest = Change(self.revision, tuple(changes.digests()))
+            after._changes = _remembered(self._changes, newest)
         return after
+
+    def unlike(self, entries: Sequence[bytes]) -> list[bytes]:
+        """Those of some encoded entries, which ascend, that are not in it as they are."""
+        unlike: list[bytes] = []
+        at = 0
+        while at < len(entries):
+            index = max(0, bisect_right(self._firsts, entries[at][: Digest.SIZE]) - 1)
+            stop = len(entries)
+            if index + 1 < len(self._leaves):
+                stop = bisect_left(entries, self._firsts[index + 1], at)
+            leaf = self._leaves[index] if self._leaves else Run()
+            known = leaf.get if (stop - at) * _FEW <= len(leaf) else dict(leaf.pairs()).get
+            for entry in entries[at:stop]:
+                digest = entry[: Digest.SIZE]
+                if entry != (known(digest) or encode_gone(digest)):
+                    unlike.append(entry)
+            at = stop
+        return unlike
 
     def runs(self) -> tuple[Run, ...]:
         """All entries."""
         return self._leaves
-
-    def _find(self, digest: bytes) -> tuple[Run | None, int]:
-        """Where an entry is, -1 if it is not."""
-        place = bisect_right(self._firsts, digest) - 1
-        if place < 0:
-            return None, -1
-        leaf = self._leaves[place]
-        index = leaf.above(digest) - 1
-        return leaf, index if leaf.digest(index) == digest else -1
 
     def __len__(self) -> int:
         return self._len
@@ -152,6 +164,8 @@ class Catalog:
 
 def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:
     """A run with some of the changes made to it; it may be empty, or longer than a leaf."""
+    if not leaf and at == 0 and stop == len(changes) and not changes.gone:
+        return changes
     if (stop - at) * _FEW > len(leaf):
         entries = {**dict(leaf.pairs()), **dict(changes.part(at, stop).pairs())}
         each = [entries[digest] for digest in sorted(entries)]
@@ -173,15 +187,12 @@ def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:
 def _packed(runs: Iterable[Run]) -> tuple[Run, ...]:
     """The same entries in runs that are neither empty nor longer than a leaf; few are short."""
     leaves: list[Run] = []
-    left = list(runs)[::-1]
-    while left:
-        run = left.pop()
-        if len(run.data) > LEAF_BYTES and len(run) > 1:
-            left += reversed(run.halves())
-        elif leaves and len(leaves[-1].data) + len(run.data) < LEAF_BYTES // 2:
-            leaves[-1] = Run.joined((leaves[-1], run))
-        elif run:
-            leaves.append(run)
+    for run in filter(None, runs):
+        for part in run.parts(LEAF_BYTES) if len(run.data) > LEAF_BYTES else (run,):
+            if leaves and len(leaves[-1].data) + len(part.data) < LEAF_BYTES // 2:
+                leaves[-1] = Run.joined((leaves[-1], part))
+            else:
+                leaves.append(part)
     return tuple(leaves)
 
 
@@ -194,4 +205,4 @@ def _remembered(changes: tuple[Change, ...], newest: Change) -> tuple[Change, ..
         if room < 0:
             break
         kept.append(change)
-    return (*reversed(kept), newest) if len(newest.digests) <= MOST_CHANGES else ()
+    return (*reversed(kept), newest)

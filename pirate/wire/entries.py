@@ -2,6 +2,7 @@
 
 import struct
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Self, overload
@@ -14,6 +15,7 @@ from pirate.wire.fields import NAME_LIMIT, NAMES_LIMIT, EntryCodec, Reader
 _NAMES = Digest.SIZE + 8
 _FIRST_NAME = _NAMES + 2
 _HEAD = struct.Struct(">20sQH")
+_HEAD_OF_ONE = struct.Struct(">20sQHH")
 _NO_SIZE = bytes(8)
 
 RUN_LIMIT = 0xFFFF
@@ -72,10 +74,15 @@ class Run(Sequence[Entry]):
         self.copy(first, min(stop, len(self)), data, ends)
         return Run(bytes(data), ends)
 
-    def halves(self) -> "tuple[Run, Run]":
-        """The entries in two runs."""
-        middle = len(self) // 2
-        return self.part(0, middle), self.part(middle, len(self))
+    def parts(self, limit: int) -> "Iterator[Run]":
+        """The entries in runs of about equal length, of at most ``limit`` bytes or one entry."""
+        count = max(1, -(-len(self.data) // limit))
+        length = -(-len(self.data) // count)
+        first = 0
+        while first < len(self):
+            stop = bisect_right(self._ends, self._start(first) + length, first)
+            yield self.part(first, max(first + 1, stop))
+            first = max(first + 1, stop)
 
     def digest(self, index: int) -> bytes:
         """The digest of one entry."""
@@ -85,6 +92,11 @@ class Run(Sequence[Entry]):
     def encoded(self, index: int) -> bytes:
         """One entry as it is on the wire."""
         return self.data[self._start(index) : self._ends[index]]
+
+    def get(self, digest: bytes) -> bytes | None:
+        """The entry of a digest as it is on the wire, if there is one, and if they ascend."""
+        index = self.above(digest) - 1
+        return self.encoded(index) if index >= 0 and self.digest(index) == digest else None
 
     def above(self, digest: bytes, first: int = 0) -> int:
         """Where the entries with greater digests begin, if they ascend."""
@@ -143,7 +155,7 @@ class Run(Sequence[Entry]):
     @property
     def gone(self) -> bool:
         """Whether there is one that says that a file is gone."""
-        return any(map(is_gone, map(self.encoded, range(len(self)))))
+        return any(is_gone(entry) for _, entry in self.pairs())
 
     def _start(self, index: int) -> int:
         return self._ends[index - 1] if index else 0
@@ -199,6 +211,9 @@ class RunCodec:
 
 def encoded(digest: bytes, size: int, names: Sequence[str]) -> bytes:
     """An entry as it is on the wire, if its names keep to the limits; without any it is gone."""
+    if len(names) == 1:  # nearly all
+        text = names[0].encode()
+        return _HEAD_OF_ONE.pack(digest, size, 1, len(text)) + text
     data = _HEAD.pack(digest, size, len(names))
     for name in names:
         text = name.encode()
@@ -211,9 +226,10 @@ def name_of(path: str, last: str) -> str:
 
     What is not UTF-8 becomes U+FFFD, what is too long loses its folders.
     """
+    text = path + last
+    if text.isascii() and len(text) <= NAME_LIMIT:
+        return text
     for text in (path + last, last):
-        if text.isascii() and len(text) <= NAME_LIMIT:
-            return text
         name = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         if len(name.encode()) <= NAME_LIMIT:
             return name

@@ -54,7 +54,7 @@ class Shelf(Library):
         place = Place("/srv/share", (f"{number // FILES_A_FOLDER:04}", name))
         identity = Identity(1 << 40, 10**9 + number, 1000 + number, 10**18, 10**18)
         digest = Digest(hashlib.sha1(content, usedforsecurity=False).digest())
-        self._index.learn(place, Hashed(digest, b"", identity, settled=True))
+        self._index.learn([(place, Hashed(digest, b"", identity, settled=True))])
 
     def change(self) -> float:
         """Replace a file; seconds until that is published."""

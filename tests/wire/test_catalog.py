@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pirate.model import Digest, Entry
 from pirate.wire import catalog as catalog_module
 from pirate.wire.catalog import LEAF_BYTES, Catalog
-from pirate.wire.entries import Run
+from pirate.wire.entries import Run, encode_gone
 
 FIRST = bytes(20)
 ALL = 10**9
@@ -85,10 +85,23 @@ def test_a_small_change_shares_all_but_a_run_with_what_was_before() -> None:
     before = Catalog(1, entries(*range(20_000)))
     after = before.changed(2, changes(gone(3)))
     mine = {id(run) for run in before.runs()}
-    assert len(before.runs()) > 15
+    assert len(before.runs()) > 10
     assert sum(id(run) not in mine for run in after.runs()) == 1
     assert (len(after), after.size) == (19_999, before.size - 3)
     assert before.get(digest(3)) == entry(3)
+
+
+@pytest.mark.parametrize("few", [range(100, 103), range(0, 400, 2)])
+def test_entries_that_are_in_it_already_are_told_from_others(few: range) -> None:
+    catalog = Catalog(1, entries(*range(20, 2000)))
+    others = [entry(3), entry(500, "another name"), entry(3000)]
+    some = sorted([*entries(*few), *others], key=lambda one: one.digest)
+    encoded = [bytes(Run.of([one]).data) for one in some]
+    unlike = [one for one in some if one not in set(entries(*range(20, 2000)))]
+    assert [Run.packed([one])[0] for one in catalog.unlike(encoded)] == unlike
+    nothing = [encode_gone(one.digest) for one in others]
+    assert catalog.unlike(sorted(nothing)) == [encode_gone(digest(500))]
+    assert Catalog().unlike(encoded) == encoded
 
 
 def test_whoever_knows_an_older_revision_is_told_what_has_changed() -> None:

@@ -42,7 +42,9 @@ def test_parts_and_joints_of_runs_are_those_of_their_entries(
     run = Run.of(entries)
     assert list(run.part(min(first, len(run)), stop)) == entries[first:stop]
     assert list(run[first:stop]) == entries[first:stop]
-    assert list(Run.joined(run.halves())) == entries
+    parts = list(run.parts(40 * first + 1))
+    assert list(Run.joined(parts)) == entries
+    assert all(len(part) == 1 or len(part.data) <= 40 * first + 1 for part in parts)
 
 
 def test_places_in_a_run_that_ascends_are_found() -> None:
