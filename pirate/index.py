@@ -8,13 +8,12 @@ import struct
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
-from itertools import islice
+from itertools import islice, starmap
 
-from pirate.disk.hashing import Hashed
-from pirate.disk.tree import Identity, Parts, Place
+from pirate.disk.hashing import Sheet
+from pirate.disk.tree import Identity, Listing, Parts, Place
 from pirate.model import Digest
 from pirate.wire.entries import encoded, name_of
 from pirate.wire.fields import NAMES_LIMIT
@@ -34,15 +33,6 @@ _BUCKET = struct.Struct(">Q")  # the first bytes of a digest
 
 # After how many new objects the collector looks at the youngest, at the next, at all.
 _RARELY = (1_000_000, 50, 1000)
-
-
-class Standing(Enum):
-    """What the index can say of a file that was found."""
-
-    NEW = "there was none of that name"
-    CHANGED = "it is not the one that was hashed; it is forgotten"
-    YOUNG = "it is, as far as that can be told so soon"
-    SETTLED = "it is"
 
 
 class _Folder:
@@ -76,7 +66,7 @@ class Index:
         self._next = array("I")
         self._before = array("I")
         self._free: list[int] = []
-        self._changed: set[Digest] = set()
+        self._changed: set[bytes] = set()
         self._seen = bytearray()  # of the library's thread
 
     def __len__(self) -> int:
@@ -88,24 +78,41 @@ class Index:
         """Begin a scan: nothing has been seen in it."""
         self._seen = bytearray(len(self._names))
 
-    def meet(self, root: str, parts: Parts, identity: Identity) -> Standing:
-        """What is known of a file that a scan has found."""
-        number = self._number((root, parts))
-        if number is None:
-            return Standing.NEW
-        if _IDENTITY.unpack_from(self._identities, number * _IDENTITY.size) != identity:
-            with self._lock:
-                self._drop(number)
-            return Standing.CHANGED
-        self._seen[number] = 1
-        return Standing.SETTLED if self._settled[number] else Standing.YOUNG
+    def meet(self, listing: Listing) -> tuple[Sequence[int], Sequence[int]]:
+        """Which of the files that a scan has found are new, and which are to be read again.
 
-    def learn(self, files: Iterable[tuple[Place, Hashed]]) -> None:
-        """Know what files were when they were hashed; quicker if those of a folder are in a row."""
-        left = iter(files)
-        while some := list(islice(left, _AT_ONCE)):
-            with self._lock:
-                self._learn(some)
+        Those are not what was hashed, or that cannot be told yet; what is not, is forgotten.
+        """
+        folder = self._folders.get(Place(listing.root, listing.parts))
+        if not folder:
+            return range(len(listing.names)), ()
+        new, again = [], []
+        for at, (name, identity) in enumerate(zip(listing.names, listing.identities, strict=True)):
+            number = folder.files.get(name)
+            if number is None:
+                new.append(at)
+            elif _IDENTITY.unpack_from(self._identities, number * _IDENTITY.size) != identity:
+                with self._lock:
+                    self._drop(number)
+                again.append(at)
+            else:
+                self._seen[number] = 1
+                if not self._settled[number]:
+                    again.append(at)
+        return new, again
+
+    def learn(self, sheet: Sheet) -> None:
+        """Know what files were when they were hashed. Other threads wait for that meanwhile."""
+        if not sheet.names:
+            return
+        key = Place(sheet.root, sheet.parts)
+        with self._lock:
+            folder = self._folders.get(key) or self._enter(key)
+            if self._free or not folder.files.keys().isdisjoint(sheet.names):
+                for at, name in enumerate(sheet.names):
+                    self._replace(folder, name, sheet, at)
+            else:
+                self._append(folder, sheet)
 
     def forget(self, place: Place) -> None:
         """Know nothing of a file."""
@@ -136,7 +143,7 @@ class Index:
                     with self._lock:
                         self._drop(number)
 
-    def changes(self) -> set[Digest]:
+    def changes(self) -> set[bytes]:
         """The digests that files had or have which have come or gone since this was asked."""
         changed, self._changed = self._changed, set()
         return changed
@@ -191,60 +198,43 @@ class Index:
         self._above.update(_above(place))
         return folder
 
-    def _learn(self, some: Iterable[tuple[Place, Hashed]]) -> None:
-        folder: _Folder | None = None
-        first = len(self._names)
-        new: list[Hashed] = []
-        for (root, parts), hashed in some:
-            above, name = parts[:-1], parts[-1]
-            if not folder or folder.parts != above or folder.root != root:
-                folder = self._folders.get((root, above)) or self._enter(Place(root, above))
-            number = folder.files.get(name)
-            if number is None and not self._free:
-                folder.files[name] = len(self._names)
-                self._names.append(name)
-                self._places.append(folder)
-                new.append(hashed)
-            elif number is not None and number >= first:
-                new[number - first] = hashed
-            else:
-                self._replace(folder, name, hashed)
-        self._append(new)
-
-    def _replace(self, folder: _Folder, name: str, hashed: Hashed) -> None:
-        """Fill the number of a file anew, or one that was given back."""
+    def _replace(self, folder: _Folder, name: str, sheet: Sheet, at: int) -> None:
+        """Know one file that was known, or that takes the number of one that is gone."""
         number = folder.files.get(name)
-        if number is None:
+        if number is not None:
+            self._unlink(number)
+        elif self._free:
             number = folder.files[name] = self._free.pop()
             self._names[number], self._places[number] = name, folder
         else:
-            self._unlink(number)
-        _IDENTITY.pack_into(self._identities, number * _IDENTITY.size, *hashed.identity)
-        self._digests[20 * number : 20 * number + 20] = hashed.digest
-        self._settled[number], self._seen[number] = hashed.settled, 1
-        self._note(number, hashed)
+            self._append(folder, sheet.some([at]))
+            return
+        _IDENTITY.pack_into(self._identities, number * _IDENTITY.size, *sheet.identities[at])
+        self._digests[20 * number : 20 * number + 20] = sheet.digests[at]
+        self._settled[number], self._seen[number] = sheet.settled[at], 1
+        if at in sheet.states:
+            self._states[number] = sheet.states[at]
+        self._changed.add(sheet.digests[at])
         self._link([number])
 
-    def _append(self, new: list[Hashed]) -> None:
-        """Fill the numbers behind those that were filled before."""
-        first, count = len(self._settled), len(new)
-        self._identities += b"".join([_IDENTITY.pack(*hashed.identity) for hashed in new])
-        self._digests += b"".join([hashed.digest for hashed in new])
-        self._settled += bytes([hashed.settled for hashed in new])
+    def _append(self, folder: _Folder, sheet: Sheet) -> None:
+        """Know files that have no numbers, and give them the next ones."""
+        first, count = len(self._names), len(sheet.names)
+        folder.files.update(zip(sheet.names, range(first, first + count), strict=True))
+        self._names += sheet.names
+        self._places += [folder] * count
+        self._identities += b"".join(starmap(_IDENTITY.pack, sheet.identities))
+        self._digests += b"".join(sheet.digests)
+        self._settled += sheet.settled
         self._seen += b"\1" * count
+        self._states.update((first + at, states) for at, states in sheet.states.items())
+        self._changed.update(sheet.digests)
         for links in (self._next, self._before):
             links.frombytes(bytes(count * links.itemsize))
-        for number, hashed in enumerate(new, first):
-            self._note(number, hashed)
         if first + count > len(self._heads):
             self._heads = array("I", bytes(4 * _BUCKETS_GROW * (first + count)))
             self._link(number for number in range(first) if self._names[number])
         self._link(range(first, first + count))
-
-    def _note(self, number: int, hashed: Hashed) -> None:
-        self._changed.add(hashed.digest)
-        if hashed.states:
-            self._states[number] = hashed.states
 
     def _drop(self, number: int) -> None:
         folder, name = self._places[number], self._names[number]
@@ -262,7 +252,7 @@ class Index:
 
     def _unlink(self, number: int) -> None:
         """Nothing of that digest lies there any more."""
-        digest = self._digest(number)
+        digest = bytes(self._digests[20 * number : 20 * number + 20])
         self._changed.add(digest)
         before, after = self._before[number], self._next[number]
         if before:
@@ -292,9 +282,6 @@ class Index:
                 numbers.append(link - 1)
             link = self._next[link - 1]
         return numbers
-
-    def _digest(self, number: int) -> Digest:
-        return Digest(bytes(self._digests[20 * number : 20 * number + 20]))
 
     def _bucket(self, digest: bytes) -> int:
         first: int

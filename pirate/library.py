@@ -11,18 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
-from typing import NamedTuple
 
 from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache
-from pirate.disk.hashing import Hashed, Job, Outcome, hash_all
-from pirate.disk.source import Source, generation_of, open_first
+from pirate.disk.source import Source, open_first
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity, Parts, Place, Shares
+from pirate.disk.tree import Place, Shares
 from pirate.errors import NotFoundError, StaleError
-from pirate.index import MOST_PLACES, Index, Standing, rarely_collected
+from pirate.index import MOST_PLACES, Index
 from pirate.model import Digest, Entry
+from pirate.scanning import Progress, Scanner
 from pirate.scope import Stop
 from pirate.wire.catalog import Catalog
 from pirate.wire.entries import Run
@@ -36,29 +34,6 @@ PUBLISH_SHARE = 0.1
 
 # What is hashed goes into the cache this often.
 FLUSH_SECONDS = 0.5
-
-# So many files are found, looked up and hashed at a time: what that needs is freed again.
-BATCH_FILES = 20_000
-
-# After so many it looks at the stop.
-LOOK_FILES = 100
-
-# A file that changed while it was read waits until it keeps its size between two looks, or was
-# not written for so long: to read it sooner would be in vain. Less than who tells of changes
-# waits (``policy.resting``), since nobody tells again of what rests.
-REST_NS = 250_000_000
-
-Trouble = dict[Place, OSError]
-Known = tuple[Place, Hashed]
-
-
-class Progress(NamedTuple):
-    """How much is read of what the scan has to read, as far as it has come."""
-
-    files: int = 0
-    of_files: int = 0
-    bytes: int = 0
-    of_bytes: int = 0
 
 
 class Library:
@@ -77,15 +52,11 @@ class Library:
 
         ``threads``: how many hash, one a core if None. ``cache``: none if None.
         """
-        self._shares = shares
         self._rescan = rescan
         self._changed = changed
-        self._threads = threads or os.cpu_count() or 1
         self._cache = cache or HashCache(State(""))
         self._index = Index()
-        self._twins: dict[Place, list[Place]] = {}
-        self._growing: dict[Place, int] = {}  # and the size at the last look
-        self._grew: dict[Place, int] = {}  # the same of the last scan
+        self._scanner = Scanner(shares, self._index, self._cache, threads or os.cpu_count() or 1)
         self._troubled: set[Place] = set()
         self._wanted = threading.Event()
         self._all = False
@@ -94,12 +65,16 @@ class Library:
         self._catalog = Catalog()
         self._due, self._flush = 0.0, 0.0
         self.scanned = threading.Event()
-        self.progress = Progress()
 
     @property
     def catalog(self) -> Catalog:
         """The entries as they were last published; from any thread, without waiting."""
         return self._catalog
+
+    @property
+    def progress(self) -> Progress:
+        """How far the scan is, or was when it ended."""
+        return self._scanner.progress
 
     def entry(self, digest: Digest) -> Entry:
         """The entry of a digest; NotFoundError if we do not share it."""
@@ -171,54 +146,17 @@ class Library:
 
         With ``places`` only what is at and below them is looked at.
         """
-        trouble: Trouble = {}
-        self._index.begin()
-        self._grew, self._growing = self._growing, {} if places is None else self._growing
-        self.progress = Progress()
         self._due = time.monotonic() + PUBLISH_SECONDS
-
-        def note(root: str, parts: Parts, error: OSError) -> None:
-            trouble[Place(root, parts)] = error
-
-        with rarely_collected(), contextlib.closing(self._shares.walk(note, places)) as walk:
-            for some in _batches(walk, stop):
-                self._bring(some, trouble, stop)
+        with contextlib.closing(self._scanner.scan(stop, places)) as scan:
+            for _ in scan:
+                self._pass_on()
         if not stop.is_set:
-            self._index.sweep(places)
             self._publish()
-            self._tell(trouble, places)
+            self._tell(self._scanner.trouble, places)
         if not (stop.is_set or self.scanned.is_set()):
             self.scanned.set()
             self._cache.prune()
         self._cache.flush()
-
-    def _bring(self, some: list[tuple[str, Found]], trouble: Trouble, stop: Stop) -> None:
-        """Know some files that are there, and read those that have to be read."""
-        jobs = self._unknown(some, stop)
-        self._count(Progress(of_files=len(jobs), of_bytes=sum(job.size for job in jobs)))
-        for outcomes in hash_all(jobs, stop, self._threads):
-            self._learn(self._taken(outcomes, trouble))
-            self._count(Progress(len(outcomes), bytes=sum(job.size for job, _ in outcomes)))
-            self._pass_on()
-        self._pass_on()
-
-    def _taken(self, outcomes: Iterable[Outcome], trouble: Trouble) -> Iterator[Known]:
-        """What is known of some files now that they have been read."""
-        for job, outcome in outcomes:
-            place = Place(job.root, job.parts)
-            if isinstance(outcome, Hashed):
-                self._cache.keep(outcome, job.label)
-                yield place, outcome
-                continue
-            if outcome:
-                trouble[place] = outcome
-            else:  # it changed while it was read
-                self._growing[place] = job.size
-            for each in (place, *self._twins.get(place, ())):
-                self._index.forget(each)
-
-    def _count(self, more: Progress) -> None:
-        self.progress = Progress(*map(sum, zip(self.progress, more, strict=True)))
 
     def _pass_on(self) -> None:
         if (now := time.monotonic()) > self._flush:
@@ -228,67 +166,6 @@ class Library:
             self._publish()
             took = time.monotonic() - now
             self._due = now + max(PUBLISH_SECONDS, took / PUBLISH_SHARE)
-
-    def _unknown(self, some: list[tuple[str, Found]], stop: Stop) -> list[Job]:
-        """What has to be read of some files: what is known of the others is kept."""
-        now = time.time_ns()
-        young = range(now - REST_NS, now + REST_NS)
-        new: list[tuple[Place, Found]] = []
-        unread: list[tuple[Place, Found]] = []
-        for root, found in some:
-            standing = self._index.meet(root, found.parts, found.identity)
-            if standing is Standing.SETTLED:
-                continue
-            place, identity = Place(root, found.parts), found.identity
-            grew = self._grew.pop(place, identity.size) if self._grew else identity.size
-            if grew != identity.size and identity.mtime in young:
-                self._growing[place] = identity.size
-            elif standing is Standing.NEW:
-                new.append((place, found))
-            else:  # what has changed where it is was not renamed
-                unread.append((place, found))
-        self._learn(self._remembered(new, unread, stop))
-        return self._jobs(unread)
-
-    def _remembered(
-        self, new: list[tuple[Place, Found]], unread: list[tuple[Place, Found]], stop: Stop
-    ) -> Iterator[Known]:
-        """What the cache knows of the files that were not there; the others are ``unread``."""
-
-        def generation(index: int) -> int:
-            return generation_of(*new[index][0])
-
-        known = self._cache.find([found for _, found in new], stop, generation)
-        for each, hashed in zip(new, known, strict=True):
-            if hashed:
-                yield each[0], hashed
-            else:
-                unread.append(each)
-
-    def _jobs(self, unread: list[tuple[Place, Found]]) -> list[Job]:
-        """Files to be read, each once, wherever it lies."""
-        self._twins = {}
-        firsts: dict[Identity, Place] = {}
-        jobs = []
-        for place, found in unread:
-            first = firsts.setdefault(found.identity, place)
-            if first is place:
-                jobs.append(Job(*place, found.identity.size, found.label))
-            else:
-                self._twins.setdefault(first, []).append(place)
-        return jobs
-
-    def _learn(self, known: Iterable[Known]) -> None:
-        """Know some files, and those that are the same, wherever they lie."""
-        twins = self._twins
-
-        def everywhere() -> Iterator[Known]:
-            for place, hashed in known:
-                yield place, hashed
-                if place in twins:
-                    yield from ((each, hashed) for each in twins[place])
-
-        self._index.learn(everywhere() if twins else known)
 
     def _tell(self, trouble: dict[Place, OSError], places: Collection[Place] | None = None) -> None:
         """Log what cannot be shared, once and not at every scan."""
@@ -309,15 +186,3 @@ class Library:
             revision = max(before.revision + 1, time.time_ns())
             self._catalog = before.changed(revision, Run.packed(changes))
             self._changed()
-
-
-def _batches(walk: Iterator[tuple[str, Found]], stop: Stop) -> Iterator[list[tuple[str, Found]]]:
-    """The files of a walk, until stopped."""
-    batch: list[tuple[str, Found]] = []
-    while (some := list(islice(walk, LOOK_FILES))) and not stop.is_set:
-        batch += some
-        if len(batch) >= BATCH_FILES:
-            yield batch
-            batch = []
-    if batch and not stop.is_set:
-        yield batch

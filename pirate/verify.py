@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pirate.chain import STATE_SIZE, length, segments, start
 from pirate.disk.cursor import Cursor
-from pirate.disk.hashcache import HashCache
+from pirate.disk.hashcache import Asked, HashCache
 from pirate.disk.hashing import Hashed, Job, Outcome, hash_all, hash_file
 from pirate.disk.source import generation_of
 from pirate.disk.tree import Found, Opener, Parts, Place, Shares
@@ -150,9 +150,12 @@ class Verification:
 
     def _verify(self, batch: Sequence[tuple[str, Found]], stop: Stop) -> Iterator[list[Finding]]:
         jobs = [Job(root, each.parts, each.identity.size, each.label) for root, each in batch]
-        looks = [found for _, found in batch]
-        known = self._cache.find(looks, stop, lambda index: generation_of(*jobs[index][:2]))
-        before = dict(zip(jobs, known, strict=True))
+        identities = [found.identity for _, found in batch]
+        asked = Asked(
+            identities, lambda at: jobs[at].label, lambda at: generation_of(*jobs[at][:2])
+        )
+        known = self._cache.find(asked, stop)
+        before = {job: known.hashed(at, identities[at]) for at, job in enumerate(jobs)}
         with closing(hash_all(jobs, stop, self._threads, self._read)) as hashing:
             for outcomes in hashing:
                 findings = [self._judge(outcome, before[outcome[0]]) for outcome in outcomes]

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pirate import index as index_module
-from pirate.disk.hashing import Hashed
-from pirate.disk.tree import Identity, Place
-from pirate.index import Index, Standing
+from pirate.disk.hashing import Hashed, Sheet
+from pirate.disk.tree import Identity, Listing, Place
+from pirate.index import Index
 from pirate.model import Digest
 from pirate.wire.entries import encoded
 
@@ -30,14 +30,21 @@ def _index() -> Index:
     return Index()
 
 
-def meet(index: Index, where: Place, known: Hashed) -> Standing:
-    return index.meet(*where, known.identity)
+def learn(index: Index, where: Place, known: Hashed) -> None:
+    index.learn(Sheet.of(where.folder, {where.parts[-1]: known}))
+
+
+def meet(index: Index, where: Place, known: Hashed) -> str:
+    """What is said of one file: it is new, or to be read again, or what was hashed."""
+    columns = [where.parts[-1]], [known.identity], [1]
+    new, again = index.meet(Listing(where.root, where.parts[:-1], 0, *columns))
+    return "new" if new else "again" if again else "settled"
 
 
 def test_what_was_learnt_is_known_where_it_lies(index: Index) -> None:
-    index.learn([(place("a"), hashed(1, 1))])
-    index.learn([(place("b", "c"), hashed(1, 2))])
-    index.learn([(place("b", "d"), hashed(2, 3))])
+    learn(index, place("a"), hashed(1, 1))
+    learn(index, place("b", "c"), hashed(1, 2))
+    learn(index, place("b", "d"), hashed(2, 3))
     assert dict(index.places(digest(1))) == {
         place("a"): hashed(1, 1).identity,
         place("b", "c"): hashed(1, 2).identity,
@@ -51,26 +58,26 @@ def test_what_was_learnt_is_known_where_it_lies(index: Index) -> None:
 
 
 def test_a_file_stands_as_it_was_left(index: Index) -> None:
-    index.learn([(place("a"), hashed(1))])
-    index.learn([(place("b"), hashed(2, settled=False))])
+    learn(index, place("a"), hashed(1))
+    learn(index, place("b"), hashed(2, settled=False))
     index.changes()
     index.begin()
-    assert meet(index, place("a"), hashed(1)) is Standing.SETTLED
-    assert meet(index, place("b"), hashed(2)) is Standing.YOUNG
-    assert meet(index, place("c"), hashed(3)) is Standing.NEW
-    assert meet(index, place("x", "a"), hashed(1)) is Standing.NEW
-    assert meet(index, place("a"), hashed(1, 9)) is Standing.CHANGED
-    assert meet(index, place("a"), hashed(1)) is Standing.NEW
+    assert meet(index, place("a"), hashed(1)) == "settled"
+    assert meet(index, place("b"), hashed(2)) == "again"
+    assert meet(index, place("c"), hashed(3)) == "new"
+    assert meet(index, place("x", "a"), hashed(1)) == "new"
+    assert meet(index, place("a"), hashed(1, 9)) == "again"
+    assert meet(index, place("a"), hashed(1)) == "new"
     assert index.changes() == {digest(1)}
     assert index.places(digest(1)) == []
 
 
 def test_what_a_scan_has_not_seen_is_forgotten(index: Index) -> None:
     for number, name in enumerate("abc"):
-        index.learn([(place(name), hashed(number, number))])
+        learn(index, place(name), hashed(number, number))
     index.begin()
     meet(index, place("b"), hashed(1, 1))
-    index.learn([(place("d"), hashed(7))])
+    learn(index, place("d"), hashed(7))
     index.sweep()
     assert len(index) == 2
     assert index.places(digest(1))
@@ -93,7 +100,7 @@ def test_only_what_is_at_or_below_a_place_is_swept(
     index: Index, swept: list[Place], left: list[str]
 ) -> None:
     for number, path in enumerate(("a/b/c", "a/d", "ab/x", "e")):
-        index.learn([(place(*path.split("/")), hashed(number, number))])
+        learn(index, place(*path.split("/")), hashed(number, number))
     index.begin()
     index.sweep(swept)
     found = [each for number in range(4) for each, _ in index.places(digest(number))]
@@ -118,13 +125,16 @@ class Indexing(RuleBasedStateMachine):
     @rule(where=places, content=st.integers(1, 4), inode=st.integers(1, 3))
     def learn(self, where: Place, content: int, inode: int) -> None:
         self.known[where] = hashed(content, inode)
-        self.index.learn([(where, self.known[where])])
+        learn(self.index, where, self.known[where])
 
-    @rule(many=st.lists(st.tuples(places, st.integers(1, 4), st.integers(1, 3))))
-    def learn_many(self, many: list[tuple[Place, int, int]]) -> None:
-        known = [(where, hashed(content, inode)) for where, content, inode in many]
-        self.known.update(known)
-        self.index.learn(known)
+    @rule(
+        folder=st.sampled_from("ab"),
+        contents=st.dictionaries(st.sampled_from("cdefgh"), st.integers(1, 4)),
+    )
+    def learn_many(self, folder: str, contents: dict[str, int]) -> None:
+        files = {name: hashed(content, 7) for name, content in contents.items()}
+        self.known.update((place(folder, name), each) for name, each in files.items())
+        self.index.learn(Sheet.of(place(folder), files))
 
     @rule(where=places)
     def forget(self, where: Place) -> None:
@@ -135,7 +145,7 @@ class Indexing(RuleBasedStateMachine):
     def scan(self, seen: set[Place]) -> None:
         self.index.begin()
         for where in seen & self.known.keys():
-            assert meet(self.index, where, self.known[where]) is Standing.SETTLED
+            assert meet(self.index, where, self.known[where]) == "settled"
         self.index.sweep()
         self.known = {where: what for where, what in self.known.items() if where in seen}
 

@@ -10,10 +10,11 @@ from honest import digest_of, some_bytes
 from shelf import Shelf
 
 from pirate import library as library_module
+from pirate import scanning
 from pirate.disk import hashing
-from pirate.disk.hashing import Hashed, Job
+from pirate.disk.hashing import Hashed, Job, Sheet
 from pirate.disk.tree import Place
-from pirate.library import Progress
+from pirate.scanning import Progress
 from pirate.scope import Stop
 from pirate.wire.fields import NAME_LIMIT
 
@@ -154,7 +155,8 @@ def test_a_young_file_is_read_again(shelf: Shelf) -> None:
     before = (shelf.folders[0] / "a").stat()
     index, place = shelf.library._index, Place(str(shelf.folders[0]), ("a",))
     [(_, identity)] = index.places(digest)
-    index.learn([(place, Hashed(digest_of(b"0"), b"", identity, settled=False))])
+    wrong = Hashed(digest_of(b"0"), b"", identity, settled=False)
+    index.learn(Sheet.of(place.folder, {"a": wrong}))
     assert shelf.scan() == {digest: ("a",)}
     assert (shelf.folders[0] / "a").stat() == before
 
@@ -165,7 +167,7 @@ def test_a_young_file_stays_listed_while_it_is_read_again(
     young = shelf.put("young", b"1")
     shelf.scan()
     shelf.put("larger, so first", b"22")
-    shelf.library._threads = 1
+    shelf.library._scanner._threads = 1
     monkeypatch.setattr(library_module, "PUBLISH_SECONDS", -1.0)
     monkeypatch.setattr(library_module, "PUBLISH_SHARE", math.inf)
     monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
@@ -219,7 +221,7 @@ def test_publishing_takes_a_small_share_of_the_time(
 def test_what_changed_while_it_was_read_is_read_again_when_it_rests(
     shelf: Shelf, read: list[str], monkeypatch: pytest.MonkeyPatch, rests: str
 ) -> None:
-    monkeypatch.setattr(library_module, "REST_NS", 10**15)
+    monkeypatch.setattr(scanning, "REST_NS", 10**15)
     shelf.put("log", b"1")
     with monkeypatch.context() as patch:
         patch.setattr(hashing, "hash_one", lambda *_: None)
@@ -372,7 +374,7 @@ def test_a_file_that_becomes_a_folder_is_one_after_a_look(shelf: Shelf) -> None:
 
 
 def test_many_files_are_found_some_at_a_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library_module, "BATCH_FILES", 4)
+    monkeypatch.setattr(scanning, "BATCH_FILES", 4)
     names = {f"{number % 3}/{number}" for number in range(22)}
     for name in names:
         shelf.put(name, name.encode())

@@ -13,6 +13,7 @@ from honest import digest_of, some_bytes
 from shelf import Shelf
 
 from pirate import library as library_module
+from pirate import scanning
 from pirate.disk import hashcache, hashing, hashrows
 from pirate.disk.hashing import Hashed, Job
 from pirate.model import Digest
@@ -45,7 +46,7 @@ def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def _with_generations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have inodes tell their generation, which tmpfs does not."""
     monkeypatch.setattr(hashing, "generation", lambda _: 7)
-    monkeypatch.setattr(library_module, "generation_of", lambda *_: 7)
+    monkeypatch.setattr(scanning, "generation_of", lambda *_: 7)
 
 
 def filled(share: Path) -> dict[str, bytes]:
@@ -139,7 +140,7 @@ def test_what_is_hashed_before_a_stop_is_not_read_again(
     filled(share)
     monkeypatch.setattr(hashing, "_BATCH_FILES", 1)
     shelf = Shelf(share, state=state)
-    shelf.library._threads = 1
+    shelf.library._scanner._threads = 1
     stop = Stop()
     real = shelf.library._cache.keep
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pirate.chain import MOST_LINKS, STATE_SIZE
@@ -21,13 +21,15 @@ from pirate.disk.hashrows import (
     block,
     block_of,
     chain,
+    is_plain,
     packed,
     place_of,
     rows_of,
     with_chain,
 )
 from pirate.disk.state import State
-from pirate.disk.tree import Found
+from pirate.disk.tree import Identity
+from pirate.model import Digest
 from pirate.scope import Stop
 
 log = logging.getLogger(__name__)
@@ -82,23 +84,43 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 _Work = Callable[[sqlite3.Connection], None]
 
+# What is to be written of a file: device, inode, row, and its chain, empty if it has none.
+_Waiting = tuple[int, int, bytes, bytes]
 
-class _Waiting(NamedTuple):
-    """What is to be written of a file."""
 
-    device: int
-    inode: int
-    row: bytes
-    chain: bytes  # empty if it has none
+class Known(NamedTuple):
+    """What is known of some files, by their places in the question; None for the others.
+
+    ``states`` has those of files that have any.
+    """
+
+    digests: list[bytes | None]
+    states: dict[int, bytes]
+
+    def hashed(self, at: int, identity: Identity) -> Hashed | None:
+        """All of one file."""
+        if digest := self.digests[at]:
+            return Hashed(Digest(digest), self.states.get(at, b""), identity, True)
+        return None
+
+
+class Asked(NamedTuple):
+    """Files that the cache is asked about. What has a function costs something to find out.
+
+    ``label`` and ``generation`` are those of a file by its place in here.
+    """
+
+    identities: Sequence[Identity]
+    label: Callable[[int], int] = lambda _: 0
+    generation: Callable[[int], int] = lambda _: 0
 
 
 class _Hit(NamedTuple):
-    """A row that is about a file, and its chain; ``at`` is the index of that file."""
+    """A row that is about a file, by its place in the question; ``noted`` not long ago."""
 
     at: int
     row: Row
-    noted: bool  # not long ago
-    chain: object = None
+    noted: bool
 
 
 class HashCache:
@@ -112,33 +134,29 @@ class HashCache:
         self._clock = clock
         self._waiting: list[_Waiting] = []
 
-    def find(
-        self, files: Sequence[Found], stop: Stop, generation: Callable[[int], int] = lambda _: 0
-    ) -> list[Hashed | None]:
-        """What the files had when they were hashed; None for those that have to be read.
-
-        ``generation`` gives that of the file at an index, which it has to open for that.
-        """
-        known: list[Hashed | None] = [None] * len(files)
+    def find(self, asked: Asked, stop: Stop) -> Known:
+        """What the files had when they were hashed, of those that need not be read again."""
+        known = Known([None] * len(asked.identities), {})
 
         def look(connection: sqlite3.Connection) -> None:
-            hits = self._hits(connection, files, known, stop)
-            for hit in _with_chains(connection, files, hits):
-                known[hit.at] = self._match(files[hit.at], hit, generation)
+            for hit in self._hits(connection, asked, known, stop):
+                self._match(connection, asked, known, hit)
 
-        if files:
+        if asked.identities:
             self._use(look, READ_PATIENCE)
         return known
 
     def keep(self, hashed: Hashed, label: int = 0) -> None:
         """Have ``flush`` write a row, if the file is settled."""
-        if hashed.settled and len(self._waiting) < _WAITING:
-            device, inode = hashed.identity[:2]
+        if hashed.settled:
             with contextlib.suppress(struct.error):  # a time after 2262
                 row = packed(hashed, label)
-                self._waiting.append(
-                    _Waiting(device, inode, row, chain(hashed) if hashed.states else b"")
-                )
+                self.keep_row(hashed.identity, row, chain(hashed) if hashed.states else b"")
+
+    def keep_row(self, identity: Identity, row: bytes, chain: bytes = b"") -> None:
+        """The same for a row that is there already, and what is to be kept of the chain."""
+        if len(self._waiting) < _WAITING:
+            self._waiting.append((*identity[:2], row, chain))
 
     def flush(self) -> None:
         """Write what is to be kept; if that cannot be now, it waits for the next time."""
@@ -164,16 +182,12 @@ class HashCache:
         self._use(drop, WRITE_PATIENCE)
 
     def _hits(
-        self,
-        connection: sqlite3.Connection,
-        files: Sequence[Found],
-        known: list[Hashed | None],
-        stop: Stop,
+        self, connection: sqlite3.Connection, asked: Asked, known: Known, stop: Stop
     ) -> list[_Hit]:
-        """Say what is ``known`` of the files that are as they were; give the rows of others."""
+        """Know the small files that are as they were; the rows of the others."""
         hits: list[_Hit] = []
         since = self._today() - NOTED_DAYS
-        for device, numbers in _queries(files):
+        for device, numbers in _queries(asked.identities):
             if stop.is_set:
                 break
             query = _FIND.format(",".join("?" * len(numbers)))
@@ -181,11 +195,13 @@ class HashCache:
                 noted = isinstance(seen, int) and seen >= since
                 rows = rows_of(device, number, data)
                 for at in numbers.get(number, ()):
-                    identity = files[at].identity
-                    row = rows.get(place_of(identity.inode))
-                    if row and noted and row.label:  # nearly all
-                        known[at] = row.unchanged(identity)
-                    if row and not known[at]:
+                    identity = asked.identities[at]
+                    row = rows.get(place_of(identity[1]))
+                    if not row:
+                        continue
+                    if noted and row[1:4] == identity[2:] and is_plain(row):  # nearly all
+                        known.digests[at] = row[-1]
+                    else:
                         hits.append(_Hit(at, row, noted))
         return hits
 
@@ -206,21 +222,26 @@ class HashCache:
             if states:
                 yield _signed(device), _signed(inode), today, states
 
-    def _match(self, found: Found, hit: _Hit, generation: Callable[[int], int]) -> Hashed | None:
-        row = hit.row
-        hashed = row.hashed(found.identity)
+    def _match(self, connection: sqlite3.Connection, asked: Asked, known: Known, hit: _Hit) -> None:
+        """Know the file that a row is about, if it may be."""
+        at, row = hit.at, hit.row
+        identity = asked.identities[at]
+        hashed = row.hashed(identity)
         if hashed and row.states:
-            hashed = with_chain(hashed, hit.chain)
+            hashed = with_chain(hashed, _chain(connection, identity))
         if not hashed:
-            return None
-        if hashed.identity is not found.identity:
-            if not _renamed(found, hashed, row.label) or generation(hit.at) != hashed.generation:
-                return None
-            hashed = hashed._replace(identity=found.identity)
-            self.keep(hashed, found.label)
-        elif not hit.noted or (not row.label and found.label):  # `hash` takes no label
-            self.keep(hashed, row.label or found.label)
-        return hashed
+            return
+        if hashed.identity is not identity:
+            if not _renamed(identity, hashed, (asked.label(at), row.label)):
+                return
+            if asked.generation(at) != hashed.generation:
+                return
+            self.keep(hashed._replace(identity=identity), asked.label(at))
+        elif not hit.noted or (not row.label and asked.label(at)):  # `hash` takes no label
+            self.keep(hashed, row.label or asked.label(at))
+        known.digests[at] = hashed.digest
+        if hashed.states:
+            known.states[at] = hashed.states
 
     def _use(self, work: Callable[[sqlite3.Connection], object], patience: float) -> None:
         """Open the cache for some work; it is done, or it cannot be done now."""
@@ -287,49 +308,41 @@ def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _queries(files: Sequence[Found]) -> Iterator[tuple[int, dict[int, list[int]]]]:
-    """The files a query asks for: a device, and for each block the places in ``files``."""
+def _queries(identities: Sequence[Identity]) -> Iterator[tuple[int, dict[int, list[int]]]]:
+    """The files a query asks for: a device, and for each block their places in the question."""
     devices: dict[int, dict[int, list[int]]] = {}
-    for index, found in enumerate(files):
-        device, inode = found.identity[:2]
-        numbers = devices.setdefault(device, {})
-        number = block_of(inode)
+    for at, identity in enumerate(identities):
+        numbers = devices.setdefault(identity[0], {})
+        number = block_of(identity[1])
         if number in numbers:
-            numbers[number].append(index)
+            numbers[number].append(at)
             continue
         if len(numbers) == _QUERY:
-            yield device, numbers
-            numbers = devices[device] = {}
-        numbers[number] = [index]
+            yield identity[0], numbers
+            numbers = devices[identity[0]] = {}
+        numbers[number] = [at]
     yield from devices.items()
 
 
-def _with_chains(
-    connection: sqlite3.Connection, files: Sequence[Found], hits: Iterable[_Hit]
-) -> Iterator[_Hit]:
-    """The same, with what is kept of the chains of their files."""
-    for hit in hits:
-        if hit.row.states:
-            device, inode = files[hit.at].identity[:2]
-            key = _signed(device), _signed(inode)
-            (states,) = connection.execute(_FIND_CHAIN, key).fetchone() or (None,)
-            yield hit._replace(chain=states)
-        else:
-            yield hit
+def _chain(connection: sqlite3.Connection, identity: Identity) -> object:
+    """What is kept of the chain of a file."""
+    key = _signed(identity.device), _signed(identity.inode)
+    (states,) = connection.execute(_FIND_CHAIN, key).fetchone() or (None,)
+    return states
 
 
-def _renamed(found: Found, hashed: Hashed, label: int) -> bool:
+def _renamed(identity: Identity, hashed: Hashed, labels: tuple[int, int]) -> bool:
     """Whether a new name accounts for a ctime that is not the one in the row.
 
     docs/decisions/0013-hash-cache.md says what each condition is for.
     """
-    identity, before = found.identity, hashed.identity
+    now, before = labels
     return bool(
-        identity[:4] == before[:4]
-        and identity.ctime > before.ctime
+        identity[:4] == hashed.identity[:4]
+        and identity.ctime > hashed.identity.ctime
         and settled(identity, time.time_ns())
-        and label
-        and found.label not in (0, label)
+        and before
+        and now not in (0, before)
         and hashed.generation
     )
 

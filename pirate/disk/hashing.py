@@ -4,13 +4,13 @@ import hashlib
 import os
 import queue
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, segment_size
 from pirate.disk import sha1
 from pirate.disk.source import generation
-from pirate.disk.tree import Identity, Opener, open_file
+from pirate.disk.tree import Identity, Opener, Parts, Place, open_file
 from pirate.model import Digest
 from pirate.scope import Scope, Stop
 
@@ -48,6 +48,40 @@ class Hashed(NamedTuple):
     identity: Identity
     settled: bool
     generation: int = 0  # of its inode, 0 if the file system does not tell
+
+
+class Sheet(NamedTuple):
+    """Files of one folder that have been hashed, in columns; ``states`` by their places in them."""
+
+    root: str
+    parts: Parts
+    names: Sequence[str]
+    identities: Sequence[Identity]
+    digests: Sequence[bytes]
+    settled: bytes
+    states: dict[int, bytes]
+
+    @classmethod
+    def of(cls, folder: Place, files: Mapping[str, Hashed]) -> "Sheet":
+        """Of files by their names."""
+        each = files.values()
+        states = {at: hashed.states for at, hashed in enumerate(each) if hashed.states}
+        identities = [hashed.identity for hashed in each]
+        digests = [hashed.digest for hashed in each]
+        settled = bytes(hashed.settled for hashed in each)
+        return cls(*folder, [*files], identities, digests, settled, states)
+
+    def some(self, places: Sequence[int]) -> "Sheet":
+        """Some of the files."""
+        return Sheet(
+            self.root,
+            self.parts,
+            [self.names[at] for at in places],
+            [self.identities[at] for at in places],
+            [self.digests[at] for at in places],
+            bytes(self.settled[at] for at in places),
+            {number: self.states[at] for number, at in enumerate(places) if at in self.states},
+        )
 
 
 # Is told how many bytes more have been read.
@@ -110,10 +144,10 @@ def hash_file(file: int, stop: Stop, heard: Heard = _unheard) -> Hashed | None:
     started = time.time_ns()
     before = Identity.of(os.fstat(file))
     digest: Digest | None
-    if before.size <= LEAST_SEGMENT:  # no buffer of its own, no second read that finds the end
-        data = os.pread(file, before.size, 0)
-        heard(len(data))
-        digest, states = Digest(hashlib.sha1(data, usedforsecurity=False).digest()), b""
+    if before.size <= LEAST_SEGMENT:
+        small = hash_small(file, before)
+        heard(before.size)
+        digest, states = Digest(small) if small else None, b""
     elif sha1.available():
         digest, states = chain_of(file, before.size, stop, heard)
     else:
@@ -122,6 +156,15 @@ def hash_file(file: int, stop: Stop, heard: Heard = _unheard) -> Hashed | None:
     if digest is None or before != after:
         return None
     return Hashed(digest, states, after, settled(after, started), generation(file))
+
+
+def hash_small(file: int, identity: Identity) -> bytes | None:
+    """The SHA-1 of an open small file, in one read; None if it has not this identity then."""
+    data = os.pread(file, identity.size, 0)
+    digest = hashlib.sha1(data, usedforsecurity=False).digest()
+    return (
+        digest if Identity.of(os.fstat(file)) == identity and len(data) == identity.size else None
+    )
 
 
 def settled(identity: Identity, now: int) -> bool:

@@ -36,12 +36,6 @@ class Row(NamedTuple):
     states: int
     digest: bytes
 
-    def unchanged(self, identity: Identity) -> Hashed | None:
-        """What it says of a small file with this device and inode, if it is as it was then."""
-        if self.size > LEAST_SEGMENT or self.states or self[1:4] != identity[2:]:
-            return None
-        return Hashed(Digest(self.digest), b"", identity, True, self.generation)
-
     def hashed(self, identity: Identity) -> Hashed | None:
         """What it says of any file with this device and inode, its states left out.
 
@@ -65,11 +59,22 @@ def place_of(inode: int) -> int:
     return inode % _INODES
 
 
+def is_plain(row: Row) -> bool:
+    """Whether it is of a small file, whose name was known."""
+    _, size, _, _, label, _, states, _ = row
+    return bool(label and not states and size <= LEAST_SEGMENT)
+
+
 def packed(hashed: Hashed, label: int) -> bytes:
     """A row; struct.error for a time after 2262."""
     _, inode, *rest = hashed.identity
-    count = len(hashed.states) // STATE_SIZE
-    return _ROW.pack(place_of(inode), *rest, label, hashed.generation, count, hashed.digest)
+    states = len(hashed.states) // STATE_SIZE
+    return _ROW.pack(place_of(inode), *rest, label, hashed.generation, states, hashed.digest)
+
+
+def digest_in(row: bytes) -> bytes:
+    """The digest in a row."""
+    return row[-Digest.SIZE :]
 
 
 def block(device: int, number: int, rows: Iterable[bytes], before: object = None) -> bytes:

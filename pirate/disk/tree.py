@@ -9,9 +9,8 @@ import errno
 import os
 import stat
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple, Self
 
@@ -28,7 +27,10 @@ _UNFINISHED = (PART_SUFFIX, JOURNAL_SUFFIX)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
 # O_NONBLOCK: a FIFO that took a file's place must not block the thread that opens it.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+# So many files are told of at a time.
+LONGEST_LISTING = 1000
 
 # Deeper folders are left out: each level costs a descriptor while it is walked.
 DEEPEST = 64
@@ -39,6 +41,11 @@ class Place(NamedTuple):
 
     root: str
     parts: Parts
+
+    @property
+    def folder(self) -> "Place":
+        """The folder that it is in."""
+        return Place(self.root, self.parts[:-1])
 
     def is_below(self, other: "Place") -> bool:
         """Whether it is another place, or below it."""
@@ -81,9 +88,44 @@ class Found(NamedTuple):
         A file that has another label than before has been renamed. It is the same if one of
         the folders above was.
         """
-        if self.links != 1:
-            return 0
-        return zlib.crc32(b"%d/%s" % (self.folder, os.fsencode(self.parts[-1])))
+        return _label(self.folder, self.parts[-1]) if self.links == 1 else 0
+
+
+def _label(folder: int, name: str) -> int:
+    return zlib.crc32(b"%d/%s" % (folder, os.fsencode(name)))
+
+
+class Listing(NamedTuple):
+    """Regular files of one folder of a walk, ascending by name, in columns.
+
+    ``inode`` is that of the folder, ``links`` says how many names each file has.
+    """
+
+    root: str
+    parts: Parts
+    inode: int
+    names: list[str]
+    identities: list[Identity]
+    links: list[int]
+
+    def found(self, at: int) -> Found:
+        """One of the files."""
+        parts = (*self.parts, self.names[at])
+        return Found(parts, self.identities[at], self.inode, self.links[at])
+
+    def some(self, places: Sequence[int]) -> "Listing":
+        """Some of them."""
+        if len(places) == len(self.names):
+            return self
+        return self._replace(
+            names=[self.names[at] for at in places],
+            identities=[self.identities[at] for at in places],
+            links=[self.links[at] for at in places],
+        )
+
+    def label(self, at: int) -> int:
+        """The label of one of them."""
+        return _label(self.inode, self.names[at]) if self.links[at] == 1 else 0
 
 
 def unfinished(name: str) -> bool:
@@ -114,24 +156,34 @@ class Shares:
         self.roots = tuple(once.values())
         self.rules = rules or Rules()
 
-    def walk(
+    def walk(self, trouble: Callable[[str, Parts, OSError], None]) -> Iterator[tuple[str, Found]]:
+        """Every file that is shared, and the root that it lies below."""
+        for listing in self.listings(trouble):
+            for at in range(len(listing.names)):
+                yield listing.root, listing.found(at)
+
+    def listings(
         self,
         trouble: Callable[[str, Parts, OSError], None],
         places: Iterable[Place] | None = None,
-    ) -> Generator[tuple[str, Found], None, None]:
-        """Every file that is shared, and the root that it lies below; only at or below places."""
+    ) -> Generator[Listing, None, None]:
+        """All that is shared, a folder or some of it at a time; only at or below places."""
         for root, parts in ((root, ()) for root in self.roots) if places is None else places:
-            yield from zip(
-                repeat(root), walk(root, partial(trouble, root), self.rules, parts), strict=False
-            )
+            yield from listings(root, partial(trouble, root), self.rules, parts)
 
 
-def walk(
+def walk(root: str, trouble: Trouble, rules: Rules | None = None) -> Iterator[Found]:
+    """Every regular file below ``root`` that may be shared, in the order of their paths."""
+    for listing in listings(root, trouble, rules):
+        yield from map(listing.found, range(len(listing.names)))
+
+
+def listings(
     root: str, trouble: Trouble, rules: Rules | None = None, parts: Parts = ()
-) -> Iterator[Found]:
-    """Every regular file below ``root`` that may be shared, in the order of ``parts``.
+) -> Iterator[Listing]:
+    """The same, some files of a folder at a time; with ``parts`` only what is there.
 
-    With ``parts`` only what is there, a file or a folder, if that is still there.
+    That is a file or a folder, if it is still there.
     What cannot be read, or vanishes meanwhile, is told to ``trouble`` and left out.
     """
     try:
@@ -139,18 +191,19 @@ def walk(
     except OSError as error:
         trouble((), error)
         return
-    yield from _Walk(trouble, rules or Rules()).down(folder, (), "", parts)
+    yield from _Walk(root, trouble, rules or Rules()).down(folder, (), "", parts)
 
 
 class _Walk:
     """One walk below one root."""
 
-    def __init__(self, trouble: Trouble, rules: Rules) -> None:
+    def __init__(self, root: str, trouble: Trouble, rules: Rules) -> None:
+        self._root = root
         self._trouble = trouble
         self._rules = rules
         self._above: set[tuple[int, int]] = set()  # device and inode of the folders we are in
 
-    def down(self, folder: int, parts: Parts, path: str, wanted: Parts) -> Iterator[Found]:
+    def down(self, folder: int, parts: Parts, path: str, wanted: Parts) -> Iterator[Listing]:
         """Walk what is at ``wanted`` below an open folder, which is closed here."""
         if not wanted:
             yield from self.folder(folder, parts, path)
@@ -167,7 +220,7 @@ class _Walk:
 
     def _step(
         self, folder: int, inode: int, here: tuple[Parts, str], wanted: Parts
-    ) -> Iterator[Found]:
+    ) -> Iterator[Listing]:
         """Go one step down, to a folder or to the file that is wanted."""
         (parts, path), name = here, wanted[0]
         below = (*parts, name)
@@ -183,9 +236,10 @@ class _Walk:
             and not wanted[1:]
             and self._rules.shares(path + name, name)
         ):
-            yield Found(below, Identity.of(status), inode, status.st_nlink)
+            files = [name], [Identity.of(status)], [status.st_nlink]
+            yield Listing(self._root, parts, inode, *files)
 
-    def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Found]:
+    def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Listing]:
         """Walk an open folder, which is closed here. ``path`` ends with a slash, or is empty."""
         try:
             with self._inside(folder) as inode:
@@ -208,9 +262,10 @@ class _Walk:
         finally:
             self._above.remove(here)
 
-    def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Found]:
+    def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Listing]:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=attrgetter("name"))
+        listing = Listing(self._root, parts, inode, [], [], [])
         make, shares = tuple.__new__, self._rules.shares  # a million files are worth it
         for entry in ordered:
             name = entry.name
@@ -220,14 +275,22 @@ class _Walk:
                 if entry.is_dir(follow_symlinks=False):
                     below = (*parts, name)
                     if len(below) < DEEPEST and self._rules.enters(path + name, name):
-                        deeper = open_next(folder, name)
-                        yield from self.folder(deeper, below, f"{path}{name}/")
+                        if listing.names:
+                            yield listing
+                            listing = Listing(self._root, parts, inode, [], [], [])
+                        yield from self.folder(open_next(folder, name), below, f"{path}{name}/")
                 elif entry.is_file(follow_symlinks=False) and shares(path + name, name):
                     status = entry.stat(follow_symlinks=False)
-                    identity = make(Identity, _STATUS(status))
-                    yield make(Found, ((*parts, name), identity, inode, status.st_nlink))
+                    listing.names.append(name)
+                    listing.identities.append(make(Identity, _STATUS(status)))
+                    listing.links.append(status.st_nlink)
+                    if len(listing.names) == LONGEST_LISTING:
+                        yield listing
+                        listing = Listing(self._root, parts, inode, [], [], [])
             except OSError as error:
                 self._trouble((*parts, name), error)
+        if listing.names:
+            yield listing
 
 
 def open_file(root: str, parts: Parts) -> int:
@@ -251,13 +314,17 @@ class Opener:
 
     def open(self, root: str, parts: Parts) -> int:
         """A descriptor of the regular file at ``parts``; OSError if there is none."""
-        if self._at != (root, parts[:-1]):
-            self._go(root, parts[:-1])
-        file = os.open(parts[-1], _FILE, dir_fd=self._folder)
+        file = os.open(parts[-1], OPEN_FILE, dir_fd=self.folder(root, parts[:-1]))
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise OSError(f"{'/'.join(parts)} is no regular file any more")
         return file
+
+    def folder(self, root: str, parts: Parts) -> int:
+        """The descriptor of a folder, good until the next call; OSError if there is none."""
+        if self._at != (root, parts):
+            self._go(root, parts)
+        return self._folder
 
     def _go(self, root: str, parts: Parts) -> None:
         self._leave()

@@ -20,7 +20,7 @@ from measure import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from pirate.disk.hashing import Hashed
+from pirate.disk.hashing import Hashed, Sheet
 from pirate.disk.identity import new_peer_id
 from pirate.disk.tree import Identity, Place, Shares
 from pirate.library import Library
@@ -51,10 +51,11 @@ class Shelf(Library):
     def put(self, number: int, content: bytes) -> None:
         """Have a file of that content."""
         name = f"{self._peer:02}{number:07}.bin"
-        place = Place("/srv/share", (f"{number // FILES_A_FOLDER:04}", name))
+        folder = Place("/srv/share", (f"{number // FILES_A_FOLDER:04}",))
         identity = Identity(1 << 40, 10**9 + number, 1000 + number, 10**18, 10**18)
         digest = Digest(hashlib.sha1(content, usedforsecurity=False).digest())
-        self._index.learn([(place, Hashed(digest, b"", identity, settled=True))])
+        hashed = Hashed(digest, b"", identity, settled=True)
+        self._index.learn(Sheet.of(folder, {name: hashed}))
 
     def change(self) -> float:
         """Replace a file; seconds until that is published."""

@@ -14,7 +14,7 @@ from honest import QUICK, some_bytes
 
 from pirate.chain import LEAST_SEGMENT
 from pirate.disk import hashcache, hashing
-from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, HashCache
+from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, Asked, HashCache
 from pirate.disk.hashing import Hashed, Job, hash_one
 from pirate.disk.state import State
 from pirate.disk.tree import Found, Identity
@@ -53,9 +53,19 @@ def keep(cache: HashCache, *several: Hashed, name: int = 0) -> None:
     cache.flush()
 
 
-def find(cache: HashCache, identity: Identity = IDENTITY, name: int = 0) -> Hashed | None:
-    [found] = cache.find([named(identity, name)], Stop(), lambda _: 7)
-    return found
+def find(
+    cache: HashCache, identity: Identity = IDENTITY, name: int = 0, generation: int = 7
+) -> Hashed | None:
+    asked = Asked([identity], lambda _: named(identity, name).label, lambda _: generation)
+    hashed = cache.find(asked, Stop()).hashed(0, identity)
+    return hashed and hashed._replace(generation=generation)  # it is only compared
+
+
+def find_all(cache: HashCache, *several: Hashed) -> list[Hashed | None]:
+    identities = [hashed.identity for hashed in several]
+    known = cache.find(Asked(identities, lambda _: 1), Stop())
+    found = [known.hashed(at, identity) for at, identity in enumerate(identities)]
+    return [hashed and hashed._replace(generation=7) for hashed in found]
 
 
 @contextmanager
@@ -76,7 +86,7 @@ def test_a_file_is_found_with_its_chain(cache: HashCache, share: Path) -> None:
     hashed = hash_one(Job(str(share), ("file",), 0), Stop())
     assert hashed
     assert hashed.states
-    hashed = hashed._replace(settled=True)
+    hashed = hashed._replace(settled=True, generation=7)
     keep(cache, hashed)
     assert find(cache, hashed.identity) == hashed
     keep(cache, hashed._replace(states=hashed.states[20:]))
@@ -101,21 +111,19 @@ def test_many_files_are_found_in_the_order_they_were_asked_for(cache: HashCache)
         HASHED._replace(identity=IDENTITY._replace(inode=number, device=number % 3))
         for number in range(3000)
     ]
-    keep(cache, *several[::2])
-    files = [Found((), hashed.identity) for hashed in (*several, several[0])]
+    keep(cache, *several[::2], name=1)
     wanted = [each if index % 2 == 0 else None for index, each in enumerate(several)]
-    assert cache.find(files, Stop()) == [*wanted, several[0]]
+    assert find_all(cache, *several, several[0]) == [*wanted, several[0]]
 
 
 def test_files_of_one_block_may_be_kept_one_after_the_other(cache: HashCache) -> None:
     several = [HASHED._replace(identity=IDENTITY._replace(inode=number)) for number in range(64)]
     for hashed in several:
-        keep(cache, hashed)
+        keep(cache, hashed, name=1)
     changed = HASHED._replace(identity=IDENTITY._replace(inode=5, ctime=7))
     keep(cache, changed)
     wanted = [*several[:5], changed, *several[6:]]
-    files = [Found((), hashed.identity) for hashed in wanted]
-    assert cache.find(files, Stop()) == wanted
+    assert find_all(cache, *wanted) == wanted
 
 
 @pytest.mark.parametrize("inode", [0, 2**63 - 1, 2**63, 2**64 - 1])
@@ -161,12 +169,12 @@ def test_a_file_that_may_be_another_is_not_taken_for_renamed(
     cache: HashCache, before: int, now: Identity, name: int, generation: int
 ) -> None:
     keep(cache, HASHED, name=before)
-    assert cache.find([named(now, name)], Stop(), lambda _: generation) == [None]
+    assert find(cache, now, name, generation) is None
 
 
 def test_a_generation_that_was_never_known_proves_nothing(cache: HashCache) -> None:
     keep(cache, HASHED._replace(generation=0), name=1)
-    assert cache.find([named(LATER, 2)], Stop(), lambda _: 0) == [None]
+    assert find(cache, LATER, name=2, generation=0) is None
 
 
 # Age.
@@ -341,7 +349,7 @@ def test_a_stop_ends_the_looking(cache: HashCache) -> None:
     keep(cache, HASHED)
     stop = Stop()
     stop.set()
-    assert cache.find([Found((), IDENTITY)], stop) == [None]
+    assert cache.find(Asked([IDENTITY]), stop).digests == [None]
 
 
 def test_an_identity_is_settled_once_it_is_older_than_a_tick() -> None:

@@ -10,10 +10,10 @@ from pirate.cli.output import Output, one_line
 from pirate.cli.sums import sum_line
 from pirate.cli.text import counted, harmless
 from pirate.config import Settings
-from pirate.disk.hashcache import HashCache
+from pirate.disk.hashcache import Asked, HashCache
 from pirate.disk.hashing import Hashed, digest_of, hash_file
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity, translated
+from pirate.disk.tree import Identity, translated
 from pirate.errors import LocalIOError, PartialError
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -56,11 +56,16 @@ def _run(arguments: Namespace, cache: HashCache, output: Output) -> int:
 
 def _known(paths: list[str], cache: HashCache) -> dict[Identity, Hashed]:
     """What the cache knows of these files."""
-    files = []
+    identities = []
     for path in paths:
         with contextlib.suppress(OSError, ValueError):
-            files.append(Found((path,), Identity.of(Path(path).stat())))
-    return {hashed.identity: hashed for hashed in cache.find(files, Stop()) if hashed}
+            identities.append(Identity.of(Path(path).stat()))
+    known = cache.find(Asked(identities), Stop())
+    return {
+        identity: hashed
+        for at, identity in enumerate(identities)
+        if (hashed := known.hashed(at, identity))
+    }
 
 
 def _hash(path: str, known: dict[Identity, Hashed], cache: HashCache) -> tuple[Digest, int]:

@@ -13,8 +13,8 @@ from pirate.cli.output import Output
 from pirate.cli.text import counted, size
 from pirate.config import Settings
 from pirate.disk.tree import translated
-from pirate.library import Progress
 from pirate.node import Node
+from pirate.scanning import Progress
 from pirate.scope import Scope, Stop
 
 # A first scan that takes longer is worth a remark, and another one now and then.
