@@ -10,11 +10,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice, starmap
+from itertools import islice, pairwise, starmap
 
 from pirate.disk.hashing import Sheet
 from pirate.disk.tree import Identity, Listing, Parts, Place
 from pirate.model import Digest
+from pirate.wire.catalog import Catalog
 from pirate.wire.entries import encoded, name_of
 from pirate.wire.fields import NAMES_LIMIT
 
@@ -67,6 +68,7 @@ class Index:
         self._before = array("I")
         self._free: list[int] = []
         self._changed: set[bytes] = set()
+        self._fresh: list[bytes] = []  # of those that were appended: entries, as if nobody else
         self._seen = bytearray()  # of the library's thread
 
     def __len__(self) -> int:
@@ -143,10 +145,23 @@ class Index:
                     with self._lock:
                         self._drop(number)
 
-    def changes(self) -> set[bytes]:
-        """The digests that files had or have which have come or gone since this was asked."""
-        changed, self._changed = self._changed, set()
-        return changed
+    def changes(self, before: Catalog) -> list[bytes]:
+        """What is no more as it is in the last catalog that was made of this, ascending.
+
+        As entries on the wire; that there is none of a digest is one, too.
+        """
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            changed, self._changed = self._changed, set()
+        fresh.sort()
+        digests = [entry[: Digest.SIZE] for entry in fresh]
+        changed.update(one for one, other in pairwise(digests) if one == other)
+        changed.update(before.having(digests))
+        if changed:
+            fresh = [entry for entry in fresh if entry[: Digest.SIZE] not in changed]
+            fresh += self._entries(sorted(changed))
+            fresh.sort()
+        return before.unlike(fresh)
 
     # For everybody.
 
@@ -162,18 +177,17 @@ class Index:
                     break
         return found
 
-    def entries(self, digests: Iterable[bytes]) -> Iterator[bytes]:
-        """The entries of digests as they are on the wire; of one that lies nowhere, that."""
+    def states(self, digest: Digest) -> bytes:
+        """The states of a file's chain; none if there are none."""
+        with self._lock:
+            return next(filter(None, map(self._states.get, self._numbers(digest))), b"")
+
+    def _entries(self, digests: Iterable[bytes]) -> Iterator[bytes]:
         left = iter(digests)
         while some := list(islice(left, _AT_ONCE)):
             with self._lock:
                 entries = [self._entry(digest) for digest in some]
             yield from entries
-
-    def states(self, digest: Digest) -> bytes:
-        """The states of a file's chain; none if there are none."""
-        with self._lock:
-            return next(filter(None, map(self._states.get, self._numbers(digest))), b"")
 
     # Under the lock.
 
@@ -228,7 +242,11 @@ class Index:
         self._settled += sheet.settled
         self._seen += b"\1" * count
         self._states.update((first + at, states) for at, states in sheet.states.items())
-        self._changed.update(sheet.digests)
+        path = folder.path
+        self._fresh += [
+            encoded(digest, identity[2], (name_of(path, name),))
+            for name, identity, digest in zip(*sheet[2:5], strict=True)
+        ]
         for links in (self._next, self._before):
             links.frombytes(bytes(count * links.itemsize))
         if first + count > len(self._heads):

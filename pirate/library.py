@@ -181,7 +181,7 @@ class Library:
     def _publish(self) -> None:
         """Make a catalog of what is known. The revision changes only if the entries do."""
         before = self._catalog
-        changes = before.unlike([*self._index.entries(sorted(self._index.changes()))])
+        changes = self._index.changes(before)
         if changes or not before.revision:
             revision = max(before.revision + 1, time.time_ns())
             self._catalog = before.changed(revision, Run.packed(changes))

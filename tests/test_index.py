@@ -9,7 +9,8 @@ from pirate.disk.hashing import Hashed, Sheet
 from pirate.disk.tree import Identity, Listing, Place
 from pirate.index import Index
 from pirate.model import Digest
-from pirate.wire.entries import encoded
+from pirate.wire.catalog import Catalog
+from pirate.wire.entries import Run, encode_gone, encoded
 
 
 def digest(number: int) -> Digest:
@@ -53,14 +54,16 @@ def test_what_was_learnt_is_known_where_it_lies(index: Index) -> None:
     assert len(index.places(digest(1), 1)) == 1
     assert index.states(digest(1)) == b"\1" * 40
     assert index.states(digest(2)) == index.states(digest(3)) == b""
-    assert index.changes() == {digest(1), digest(2)}
-    assert index.changes() == set()
+    assert index.changes(Catalog()) == sorted(
+        [encoded(digest(1), 1, ("a", "b/c")), encoded(digest(2), 2, ("b/d",))]
+    )
+    assert index.changes(Catalog()) == []
 
 
 def test_a_file_stands_as_it_was_left(index: Index) -> None:
     learn(index, place("a"), hashed(1))
     learn(index, place("b"), hashed(2, settled=False))
-    index.changes()
+    known = Catalog().changed(1, Run.packed(index.changes(Catalog())))
     index.begin()
     assert meet(index, place("a"), hashed(1)) == "settled"
     assert meet(index, place("b"), hashed(2)) == "again"
@@ -68,7 +71,7 @@ def test_a_file_stands_as_it_was_left(index: Index) -> None:
     assert meet(index, place("x", "a"), hashed(1)) == "new"
     assert meet(index, place("a"), hashed(1, 9)) == "again"
     assert meet(index, place("a"), hashed(1)) == "new"
-    assert index.changes() == {digest(1)}
+    assert index.changes(known) == [encode_gone(digest(1))]
     assert index.places(digest(1)) == []
 
 
@@ -118,6 +121,7 @@ class Indexing(RuleBasedStateMachine):
         self._patch.setattr(index_module, "_FEWEST_BUCKETS", 2)
         self.index = Index()
         self.known: dict[Place, Hashed] = {}
+        self.catalog = Catalog()
 
     def teardown(self) -> None:
         self._patch.undo()
@@ -149,16 +153,18 @@ class Indexing(RuleBasedStateMachine):
         self.index.sweep()
         self.known = {where: what for where, what in self.known.items() if where in seen}
 
-    @invariant()
-    def entries_tell_where_all_lie(self) -> None:
-        names: dict[Digest, list[str]] = {digest(content): [] for content in range(1, 5)}
+    @rule()
+    def publish(self) -> None:
+        changes = self.index.changes(self.catalog)
+        assert changes == sorted(changes)
+        assert self.catalog.unlike(changes) == changes
+        self.catalog = self.catalog.changed(self.catalog.revision + 1, Run.packed(changes))
+        listed = {entry.digest: (entry.size, set(entry.names)) for entry in self.catalog}
+        wanted: dict[Digest, tuple[int, set[str]]] = {}
         for where, what in self.known.items():
-            names[what.digest].append("/".join(where.parts))
-        for each, entry in zip(names, self.index.entries(names), strict=True):
-            size = next(
-                (what.identity.size for what in self.known.values() if what.digest == each), 0
-            )
-            assert entry == encoded(each, size, sorted(names[each]))
+            wanted.setdefault(what.digest, (what.identity.size, set()))
+            wanted[what.digest][1].add("/".join(where.parts))
+        assert listed == wanted
 
     @invariant()
     def both_know_the_same(self) -> None:

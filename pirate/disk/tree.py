@@ -266,11 +266,12 @@ class _Walk:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=attrgetter("name"))
         listing = Listing(self._root, parts, inode, [], [], [])
-        make, shares = tuple.__new__, self._rules.shares  # a million files are worth it
+        make, rules = tuple.__new__, self._rules  # a million files are worth it
+        shares, patterns, hidden = rules.shares, rules.patterns, rules.hidden
         for entry in ordered:
             name = entry.name
             try:
-                if name.endswith(_UNFINISHED):
+                if name.endswith(_UNFINISHED) or (name[0] == "." and not hidden):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     below = (*parts, name)
@@ -279,7 +280,9 @@ class _Walk:
                             yield listing
                             listing = Listing(self._root, parts, inode, [], [], [])
                         yield from self.folder(open_next(folder, name), below, f"{path}{name}/")
-                elif entry.is_file(follow_symlinks=False) and shares(path + name, name):
+                elif entry.is_file(follow_symlinks=False) and (
+                    not patterns or shares(path + name, name)
+                ):
                     status = entry.stat(follow_symlinks=False)
                     listing.names.append(name)
                     listing.identities.append(make(Identity, _STATUS(status)))

@@ -33,9 +33,14 @@ class Rules:
         self, include: Iterable[str] = (), exclude: Iterable[str] = (), *, hidden: bool = False
     ) -> None:
         """``include``: only what one of these matches, if there are any; ``exclude`` beats it."""
-        self._hidden = hidden
+        self.hidden = hidden
         self._include = _compiled(include)
         self._exclude = _compiled(exclude)
+
+    @property
+    def patterns(self) -> bool:
+        """Whether there are any; if not, it is the name alone that decides."""
+        return bool(self._include or self._exclude)
 
     def enters(self, path: str, name: str) -> bool:
         """Whether a folder is walked whose last part is ``name``; all above it are."""
@@ -48,7 +53,7 @@ class Rules:
         return not self._include or bool(self._include.fullmatch(path))
 
     def _named(self, name: str) -> bool:
-        return self._hidden or not name.startswith(".")
+        return self.hidden or not name.startswith(".")
 
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str] | None:

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -18,6 +18,9 @@ _FEW = 10
 
 # So many changes are remembered; who knows an older revision is sent everything.
 MOST_CHANGES = 10_000
+
+
+_Known = Callable[[bytes], bytes | None]
 
 
 class Change(NamedTuple):
@@ -123,20 +126,29 @@ class Catalog:
     def unlike(self, entries: Sequence[bytes]) -> list[bytes]:
         """Those of some encoded entries, which ascend, that are not in it as they are."""
         unlike: list[bytes] = []
-        at = 0
-        while at < len(entries):
-            index = max(0, bisect_right(self._firsts, entries[at][: Digest.SIZE]) - 1)
-            stop = len(entries)
-            if index + 1 < len(self._leaves):
-                stop = bisect_left(entries, self._firsts[index + 1], at)
-            leaf = self._leaves[index] if self._leaves else Run()
-            known = leaf.get if (stop - at) * _FEW <= len(leaf) else dict(leaf.pairs()).get
-            for entry in entries[at:stop]:
+        for some, known in self._beside(entries):
+            for entry in some:
                 digest = entry[: Digest.SIZE]
                 if entry != (known(digest) or encode_gone(digest)):
                     unlike.append(entry)
-            at = stop
         return unlike
+
+    def having(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of some digests, which ascend, of which it has an entry."""
+        return [digest for some, known in self._beside(digests) for digest in some if known(digest)]
+
+    def _beside(self, some: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], _Known]]:
+        """What ascends and begins with digests, in parts, and what finds the entries of each."""
+        at = 0
+        while at < len(some):
+            index = max(0, bisect_right(self._firsts, some[at][: Digest.SIZE]) - 1)
+            stop = len(some)
+            if index + 1 < len(self._leaves):
+                stop = bisect_left(some, self._firsts[index + 1], at)
+            leaf = self._leaves[index] if self._leaves else Run()
+            few = (stop - at) * _FEW <= len(leaf)
+            yield some[at:stop], leaf.get if few else dict(leaf.pairs()).get
+            at = stop
 
     def runs(self) -> tuple[Run, ...]:
         """All entries."""
