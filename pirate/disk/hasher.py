@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from io import BufferedRWPair
 from typing import IO, Any
 
-from pirate.disk.hashing import Hashed, hash_small, settled
-from pirate.disk.hashrows import packed
+from pirate.disk.hashing import hash_small, settled
+from pirate.disk.hashrows import packed_small
 from pirate.disk.source import generation
 from pirate.disk.tree import OPEN_FILE, Identity, Listing, Opener
-from pirate.model import Digest
 
 # A row for each file, None for those that are not as they were found; and which are settled.
 Answer = tuple[list[bytes | None], bytes]
@@ -78,7 +77,7 @@ def _row(listing: Listing, at: int, folder: int) -> bytes | None:
             os.close(file)
         if not digest:
             return None
-        return packed(Hashed(Digest(digest), b"", identity, True, number), listing.label(at))
+        return packed_small(identity, listing.label(at), number, digest)
     except (OSError, struct.error):
         return None
 

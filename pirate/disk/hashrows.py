@@ -72,6 +72,12 @@ def packed(hashed: Hashed, label: int) -> bytes:
     return _ROW.pack(place_of(inode), *rest, label, hashed.generation, states, hashed.digest)
 
 
+def packed_small(identity: Identity, label: int, generation: int, digest: bytes) -> bytes:
+    """The same for a file without states."""
+    _, inode, size, mtime, ctime = identity
+    return _ROW.pack(place_of(inode), size, mtime, ctime, label, generation, 0, digest)
+
+
 def digest_in(row: bytes) -> bytes:
     """The digest in a row."""
     return row[-Digest.SIZE :]

@@ -228,8 +228,8 @@ class _Walk:
         if name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
             return
         if stat.S_ISDIR(status.st_mode):
-            if len(below) < DEEPEST and self._rules.enters(path + name, name):
-                deeper = os.open(name, _NEXT_FOLDER, dir_fd=folder)
+            if self._enters(parts, path, name):
+                deeper = open_next(folder, name)
                 yield from self.down(deeper, below, f"{path}{name}/", wanted[1:])
         elif (
             stat.S_ISREG(status.st_mode)
@@ -238,6 +238,10 @@ class _Walk:
         ):
             files = [name], [Identity.of(status)], [status.st_nlink]
             yield Listing(self._root, parts, inode, *files)
+
+    def _enters(self, parts: Parts, path: str, name: str) -> bool:
+        """Whether a folder in the one at ``parts`` is walked."""
+        return len(parts) + 1 < DEEPEST and self._rules.enters(path + name, name)
 
     def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Listing]:
         """Walk an open folder, which is closed here. ``path`` ends with a slash, or is empty."""
@@ -267,22 +271,15 @@ class _Walk:
             ordered = sorted(entries, key=attrgetter("name"))
         listing = Listing(self._root, parts, inode, [], [], [])
         make, rules = tuple.__new__, self._rules  # a million files are worth it
-        shares, patterns, hidden = rules.shares, rules.patterns, rules.hidden
+        patterns, hidden = rules.patterns, rules.hidden
         for entry in ordered:
             name = entry.name
             try:
                 if name.endswith(_UNFINISHED) or (name[0] == "." and not hidden):
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    below = (*parts, name)
-                    if len(below) < DEEPEST and self._rules.enters(path + name, name):
-                        if listing.names:
-                            yield listing
-                            listing = Listing(self._root, parts, inode, [], [], [])
-                        yield from self.folder(open_next(folder, name), below, f"{path}{name}/")
-                elif entry.is_file(follow_symlinks=False) and (
-                    not patterns or shares(path + name, name)
-                ):
+                if entry.is_file(follow_symlinks=False):
+                    if patterns and not rules.shares(path + name, name):
+                        continue
                     status = entry.stat(follow_symlinks=False)
                     listing.names.append(name)
                     listing.identities.append(make(Identity, _STATUS(status)))
@@ -290,6 +287,12 @@ class _Walk:
                     if len(listing.names) == LONGEST_LISTING:
                         yield listing
                         listing = Listing(self._root, parts, inode, [], [], [])
+                elif entry.is_dir(follow_symlinks=False) and self._enters(parts, path, name):
+                    if listing.names:
+                        yield listing
+                        listing = Listing(self._root, parts, inode, [], [], [])
+                    deeper = open_next(folder, name)
+                    yield from self.folder(deeper, (*parts, name), f"{path}{name}/")
             except OSError as error:
                 self._trouble((*parts, name), error)
         if listing.names:
