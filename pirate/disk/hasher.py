@@ -3,6 +3,7 @@
 Messages are a length of four bytes and what `marshal` makes of a value, both ways.
 """
 
+import contextlib
 import marshal
 import os
 import struct
@@ -21,6 +22,9 @@ from pirate.disk.tree import OPEN_FILE, Identity, Listing, Opener
 Answer = tuple[list[bytes | None], bytes]
 
 Stream = IO[bytes] | BufferedRWPair
+
+# As `nice` does it; the kernel derives the priority of reading from it.
+NICENESS = 10
 
 _LENGTH = struct.Struct("=I")
 
@@ -49,6 +53,8 @@ def order(listing: Listing) -> Sequence[object]:
 
 def main() -> None:
     """Answer orders with rows for the hash cache, until stdin ends."""
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     with Opener() as opener:
         while (asked := receive(orders)) is not None:
