@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -34,10 +35,19 @@ def binary() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port where nobody is and, until the test is over, nobody will be.
+
+    One that the kernel has picked it may pick again, for anybody, even for the very connection
+    to it, which then reaches itself. So it is one of those below, from which nobody picks.
+    """
+    picked = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(picked.read_text().split()[0]) if picked.exists() else 32_768
+    ports = range(10_000, lowest) if lowest > 20_000 else (0,)
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", secrets.choice(ports)))
+            port: int = probe.getsockname()[1]
+            return port
 
 
 def freeze(process: subprocess.Popen[bytes]) -> None:

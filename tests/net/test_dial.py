@@ -9,6 +9,7 @@ import pytest
 from evil import Holder, frozen, late_ghost, mute
 from fake import Fake
 from honest import NEVER, QUICK, SOON, Honest, dialer, digest_of, hello, listen
+from processes.peers import nobody
 
 from pirate.deadline import Deadline
 from pirate.errors import LostError, PeerError, RefusedError, StalledError, UnreachableError
@@ -39,11 +40,6 @@ def _black_hole() -> Iterator[Peer]:
         yield Peer((address,))
 
 
-def closed_port() -> Address:
-    with listen() as listener:
-        return Address(*listener.getsockname())
-
-
 def stat(dial: Dialer, peer: Peer, digest: Digest = DIGEST, stop: Stop | None = None) -> int:
     with dial.talk(peer, NEVER, stop or Stop()) as conversation:
         return conversation.stat(digest, NEVER)[0].size
@@ -60,7 +56,7 @@ def read(dial: Dialer, peer: Peer, stop: Stop) -> int:
 
 def test_a_closed_port_is_told_at_once(dial: Dialer) -> None:
     with pytest.raises(UnreachableError, match="refused"):
-        stat(dial, Peer((closed_port(),)))
+        stat(dial, Peer((nobody(),)))
 
 
 def test_an_address_where_nobody_answers_is_given_up_in_time(black_hole: Peer) -> None:
@@ -114,7 +110,7 @@ def test_a_stop_ends_the_wait_for_an_answer(behaviour: Holder) -> None:
 @pytest.mark.parametrize("host", ["", "no.such.host.invalid", "a" * 64 + ".example", "..", "x\0y"])
 def test_a_name_that_is_none_is_unreachable(dial: Dialer, host: str) -> None:
     with pytest.raises((UnreachableError, StalledError)):
-        stat(dial, Peer((Address(host, closed_port().port),)))
+        stat(dial, Peer((Address(host, nobody().port),)))
 
 
 def test_a_peer_without_an_address_is_unreachable(dial: Dialer) -> None:
@@ -126,7 +122,7 @@ def test_the_next_address_is_tried_where_the_first_does_not_answer(
     dial: Dialer, honest: Honest
 ) -> None:
     honest.put("file", CONTENT)
-    assert stat(dial, Peer((closed_port(), honest.address))) == len(CONTENT)
+    assert stat(dial, Peer((nobody(), honest.address))) == len(CONTENT)
 
 
 # Keeping.
