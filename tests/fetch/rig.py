@@ -19,7 +19,7 @@ from pirate.model import Digest, Entry, Peer
 from pirate.scope import Stop
 from pirate.throttle import Throttle
 
-STALL = 1.0
+STALL = 8.0
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from evil import Babbler, Holder, busy, ghost, http, mute, old
 from fake import Behaviour, Fake, Line
-from honest import NEVER, Honest, dialer, digest_of, hello, some_bytes
+from honest import NEVER, SOON, Honest, dialer, digest_of, hello, some_bytes
 
 from pirate.chain import NO_CHAIN
 from pirate.deadline import Deadline
@@ -23,7 +23,7 @@ DIGEST = digest_of(CONTENT)
 
 
 @contextlib.contextmanager
-def talking(behaviour: Behaviour, *, stall: float = 0.3) -> Iterator[Conversation]:
+def talking(behaviour: Behaviour, *, stall: float = SOON) -> Iterator[Conversation]:
     with (
         Fake(behaviour) as fake,
         contextlib.closing(dialer(stall=stall)) as dial,
@@ -81,7 +81,8 @@ def test_who_is_no_pirate_or_has_no_room_gets_nothing_of_ours(
             line.sock.shutdown(socket.SHUT_WR)
             heard.append(line.sock.recv(1))
 
-    with pytest.raises(error) as raised, talking(listening):
+    stall = 0.3 if error is StalledError else SOON
+    with pytest.raises(error) as raised, talking(listening, stall=stall):
         pass
     assert type(raised.value) is error
     assert not any(heard)
@@ -213,16 +214,16 @@ def test_a_peer_that_sends_too_little_is_given_up() -> None:
             line.send(bytes([byte]))
             line.stop.wait(0.05)
 
-    with talking(Holder(CONTENT, pay=pay)) as conversation:
+    with talking(Holder(CONTENT, pay=pay), stall=1.0) as conversation:
         conversation.read(DIGEST, 0, len(CONTENT))
         with pytest.raises(StalledError, match="65536"):
             read_all(conversation, len(CONTENT))
 
 
 def test_the_time_in_which_nothing_is_owed_does_not_count_against_the_peer() -> None:
-    with talking(Holder(CONTENT)) as conversation:
-        for _ in range(3):
-            assert not Stop().wait(0.35)  # longer than the stall of 0.3
+    with talking(Holder(CONTENT), stall=1.5) as conversation:
+        for _ in range(2):
+            assert not Stop().wait(1.6)  # longer than the stall
             conversation.read(DIGEST, 5, 10)
             assert read_all(conversation, 10) == CONTENT[5:15]
 

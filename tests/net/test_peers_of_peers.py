@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake import Behaviour, Fake, Line, client
-from honest import NEVER, Honest, dialer
+from honest import NEVER, SOON, Honest, dialer
 
 from pirate import record
 from pirate.errors import ProtocolError, RefusedError
@@ -42,7 +42,7 @@ def peers(count: int, *records: str, number: int = 1, end: bool = True) -> bytes
 @contextlib.contextmanager
 def talking(peer: Peer) -> Iterator[Conversation]:
     with (
-        contextlib.closing(dialer(stall=1.0)) as dial,
+        contextlib.closing(dialer(stall=SOON)) as dial,
         dial.talk(peer, NEVER, Stop()) as conversation,
     ):
         yield conversation

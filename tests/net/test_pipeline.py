@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake import Behaviour, Fake, Line
-from honest import NEVER, Honest, dialer, digest_of, some_bytes
+from honest import NEVER, SOON, Honest, dialer, digest_of, some_bytes
 
 from pirate.chain import NO_CHAIN
 from pirate.errors import LostError, PeerError, ProtocolError, RefusedError, StalledError
@@ -25,10 +25,10 @@ NOWHERE = Digest(bytes(20))
 
 
 @contextlib.contextmanager
-def conversing(behaviour: Behaviour) -> Iterator[Conversation]:
+def conversing(behaviour: Behaviour, stall: float = SOON) -> Iterator[Conversation]:
     with (
         Fake(behaviour) as fake,
-        contextlib.closing(dialer(stall=0.3)) as dial,
+        contextlib.closing(dialer(stall=stall)) as dial,
         dial.talk(fake.peer, NEVER, Stop()) as conversation,
     ):
         yield conversation
@@ -58,9 +58,9 @@ def data(pipeline: Pipeline, length: int) -> bytes:
     return bytes(answer)
 
 
-def read_from(behaviour: Behaviour, length: int = 5) -> None:
+def read_from(behaviour: Behaviour, length: int = 5, stall: float = SOON) -> None:
     """Read so many bytes of a peer that behaves like this."""
-    with conversing(behaviour) as conversation:
+    with conversing(behaviour, stall) as conversation:
         pipeline = Pipeline(conversation, NEVER)
         pipeline.read(DIGEST, length)
         pipeline.flush()
@@ -137,7 +137,7 @@ def test_frames_may_come_in_pieces_and_with_others_between(pieces: int) -> None:
 )
 def test_what_answers_no_read_ends_the_conversation(frame: bytes, error: type[PeerError]) -> None:
     with pytest.raises(error):
-        read_from(answering(frame))
+        read_from(answering(frame), stall=1.0 if error is StalledError else SOON)
 
 
 def test_an_entry_of_another_file_ends_it() -> None:
@@ -168,4 +168,4 @@ def test_a_byte_now_and_then_is_a_stall() -> None:
             line.send(b"x")
 
     with pytest.raises(StalledError, match="less than"):
-        read_from(dripping, 5000)
+        read_from(dripping, 5000, stall=1.0)
