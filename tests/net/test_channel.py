@@ -29,7 +29,7 @@ def _ends() -> Iterator[tuple[Channel, socket.socket]]:
         mine = socket.create_connection(listener.getsockname())
         theirs, _ = listener.accept()
     mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    channel = Channel(mine, stall=STALL)
+    channel = Channel(mine, stall=SOON)
     theirs.settimeout(SOON)
     with theirs:
         yield channel, theirs
@@ -70,6 +70,7 @@ def test_a_frame_comes_whole_however_it_is_cut(ends: tuple[Channel, socket.socke
 
 
 def test_silence_is_a_stall(ends: tuple[Channel, socket.socket]) -> None:
+    ends[0].stall = STALL
     with taking(0.9 * STALL, QUICK), pytest.raises(StalledError, match=r"0\.3"):
         ends[0].receive(NEVER)
 
@@ -77,7 +78,6 @@ def test_silence_is_a_stall(ends: tuple[Channel, socket.socket]) -> None:
 def test_a_deadline_that_is_nearer_than_the_stall_ends_the_wait(
     ends: tuple[Channel, socket.socket],
 ) -> None:
-    ends[0].stall = SOON
     with taking(0.04, QUICK), pytest.raises(StalledError):
         ends[0].receive(Deadline(0.05))
 
@@ -116,7 +116,6 @@ def test_an_abort_wakes_who_is_blocked_in_receiving(
     ends: tuple[Channel, socket.socket],
 ) -> None:
     channel, _ = ends
-    channel.stall = SOON
     timer = threading.Timer(0.05, channel.abort)
     timer.start()
     with taking(0.0, QUICK), pytest.raises(LostError):
@@ -169,7 +168,6 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
     ends: tuple[Channel, socket.socket], large: int
 ) -> None:
     channel, other = ends
-    channel.stall = SOON
     error: list[PeerError] = []
 
     def send() -> None:
@@ -190,6 +188,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
 
 
 def test_who_takes_nothing_is_given_up(ends: tuple[Channel, socket.socket], large: int) -> None:
+    ends[0].stall = STALL
     with taking(0.9 * STALL, QUICK), pytest.raises(StalledError):
         ends[0].send_file(large, 0, 8 * MB)
 
@@ -199,6 +198,7 @@ def test_who_takes_too_little_is_given_up_though_it_takes_something(
     ends: tuple[Channel, socket.socket], large: int, what: str
 ) -> None:
     channel, other = ends
+    channel.stall = STALL
 
     def send() -> None:
         if what == "file":
@@ -217,9 +217,10 @@ def test_who_takes_just_enough_is_not_given_up(
     ends: tuple[Channel, socket.socket], large: int
 ) -> None:
     channel, other = ends
+    channel.stall = 5 * STALL
     with Scope() as scope:
-        scope.spawn("sip", lambda: sip(other, LEAST_PROGRESS, STALL / 40))
-        with taking(STALL, SOON):
+        scope.spawn("sip", lambda: sip(other, LEAST_PROGRESS, STALL / 20))
+        with taking(channel.stall, SOON):
             channel.send_file(large, 0, MB // 2)
             channel.send(bytes(MB // 2))
         channel.abort()
