@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCRIPT_SECONDS = 50.0
+SCRIPT_SECONDS = 150.0
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

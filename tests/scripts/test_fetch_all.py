@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripts.conftest import Run
+from scripts.conftest import SCRIPT_SECONDS, Run
 
 from pirate.chain import LEAST_SEGMENT
 
@@ -109,7 +109,7 @@ def test_a_peer_without_files_is_a_success(
         if path.is_file():
             path.unlink()
     os.kill(int((tmp_path / "state" / "pid").read_text()), signal.SIGHUP)
-    until = time.monotonic() + 10.0
+    until = time.monotonic() + SCRIPT_SECONDS
     while (done := run("scripts/fetch-all", peer, mirror)).stdout and time.monotonic() < until:
         time.sleep(0.05)
     done = run("scripts/fetch-all", peer, tmp_path / "other")

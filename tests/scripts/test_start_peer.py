@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from scripts.conftest import ROOT, Run
+from scripts.conftest import ROOT, SCRIPT_SECONDS, Run
 
 CONTENT = b"a small file\n"
 
@@ -44,10 +44,10 @@ def pid_of(done: subprocess.CompletedProcess[str]) -> int:
 def runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    # Nobody may have reaped it yet.
-    return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return ") Z " not in stat  # nobody may have reaped it yet
 
 
 def test_a_started_peer_serves_at_once(
@@ -76,7 +76,7 @@ def test_starts_at_the_same_time_start_one_peer(
     command = [str(ROOT / "scripts/start-peer"), "--state", str(state), str(folder)]
     command += ["--listen", "127.0.0.1:0"]
     starts = [subprocess.Popen(command, env=environment, stdout=PIPE, text=True) for _ in range(4)]
-    said = [start.communicate(timeout=50)[0] for start in starts]
+    said = [start.communicate(timeout=SCRIPT_SECONDS)[0] for start in starts]
     assert [start.returncode for start in starts] == [0, 0, 0, 0]
     assert sum(text.startswith("started:") for text in said) == 1
     assert len({re.sub("^.*?: ", "", text) for text in said}) == 1
@@ -101,13 +101,20 @@ def test_a_killed_peer_is_started_anew(run: Run, state: Path, folder: Path) -> N
     assert pid_of(second) != first
 
 
+@pytest.mark.parametrize("gone", ["before", "meanwhile"])
 def test_a_killed_peer_that_still_holds_its_lock_is_waited_for(
-    state: Path, folder: Path, environment: dict[str, str]
+    state: Path, folder: Path, environment: dict[str, str], pirate: Path, gone: str
 ) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
+    killed = subprocess.Popen(["sleep", "600"])
+    if gone == "meanwhile":  # while it is looked at: it is there, and has no state any more
+        reader = pirate.with_name("cat")
+        reader.write_text("#!/bin/sh\nexit 1\n")
+        reader.chmod(0o755)
+    else:
+        killed.kill()
+        killed.wait()
     state.mkdir()
-    (state / "pid").write_text(f"{gone.pid}\n")
+    (state / "pid").write_text(f"{killed.pid}\n")
     (state / "port").write_text("1\n")
     command = [str(ROOT / "scripts/start-peer"), "--state", str(state), str(folder)]
     with (state / "lock").open("a") as lock:
@@ -115,9 +122,13 @@ def test_a_killed_peer_that_still_holds_its_lock_is_waited_for(
         starting = subprocess.Popen(
             [*command, "--listen", "127.0.0.1:0"], env=environment, stdout=PIPE, text=True
         )
-        with pytest.raises(subprocess.TimeoutExpired):
-            starting.wait(0.5)
-    said, _ = starting.communicate(timeout=50)
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                starting.wait(2.0)
+        finally:
+            killed.kill()
+            killed.wait()
+    said, _ = starting.communicate(timeout=SCRIPT_SECONDS)
     assert said.startswith("started:")
 
 
@@ -134,9 +145,9 @@ def test_what_keeps_it_from_starting_is_said(run: Run, state: Path, folder: Path
 
 def test_a_peer_that_does_not_get_ready_is_stopped(run: Run, state: Path, pirate: Path) -> None:
     pirate.write_text("#!/bin/sh\necho it waits for ever\nexec sleep 60\n")
-    done = run("scripts/start-peer", "--state", state, "--deadline", 1)
+    done = run("scripts/start-peer", "--state", state, "--deadline", 3)  # two at least
     assert done.returncode == 1
-    assert "not ready after 1 s" in done.stderr
+    assert "not ready after 3 s" in done.stderr
     assert "it waits for ever" in done.stderr
     stopped = run("scripts/start-peer", "--state", state, "--stop")
     assert (stopped.returncode, stopped.stdout) == (0, f"no peer runs in {state}\n")
