@@ -60,16 +60,23 @@ def announced(registry: Registry) -> dict[PeerId, Announcement]:
     return {peer.announcement.id: peer.announcement for peer in peers if peer.announcement}
 
 
+def sees(rig: Rig, registry: Registry, *who: Announcement) -> bool:
+    """Whether these are announced, once what was said has had the time to spread."""
+    expected = {each.id: each for each in who}
+    return until(lambda: announced(registry) == expected, rig.spread)
+
+
 def test_nobody_is_announced_at_first(ours: Registry) -> None:
     assert announced(ours) == {}
 
 
 def test_the_announced_are_seen_by_others_and_by_themselves(
-    ours: Registry, theirs: Registry
+    rig: Rig, ours: Registry, theirs: Registry
 ) -> None:
     ours.announce(OURS, Deadline(SOON))
     theirs.announce(announcement(2), Deadline(SOON))
-    assert announced(ours) == announced(theirs) == {a.id: a for a in (OURS, announcement(2))}
+    assert sees(rig, ours, OURS, announcement(2))
+    assert sees(rig, theirs, OURS, announcement(2))
 
 
 def test_a_peer_is_reached_and_called_as_it_announced(ours: Registry) -> None:
@@ -78,18 +85,20 @@ def test_a_peer_is_reached_and_called_as_it_announced(ours: Registry) -> None:
     assert (peer.id, peer.name, peer.addresses) == (OURS.id, OURS.name, OURS.addresses)
 
 
-def test_an_announcement_replaces_the_one_before(ours: Registry, theirs: Registry) -> None:
+def test_an_announcement_replaces_the_one_before(
+    rig: Rig, ours: Registry, theirs: Registry
+) -> None:
     ours.announce(OURS, Deadline(SOON))
     ours.announce(announcement(3, revision=7), Deadline(SOON))
-    assert announced(theirs)[OURS.id].revision == 7
+    assert sees(rig, theirs, announcement(3, revision=7))
 
 
 def test_an_announcement_under_a_new_id_replaces_the_one_before(
-    ours: Registry, theirs: Registry
+    rig: Rig, ours: Registry, theirs: Registry
 ) -> None:
     ours.announce(OURS, Deadline(SOON))
     ours.announce(announcement(2), Deadline(SOON))
-    assert announced(theirs) == {announcement(2).id: announcement(2)}
+    assert sees(rig, theirs, announcement(2))
 
 
 def test_the_withdrawn_are_gone_at_once(ours: Registry, theirs: Registry) -> None:
@@ -98,11 +107,13 @@ def test_the_withdrawn_are_gone_at_once(ours: Registry, theirs: Registry) -> Non
     assert announced(theirs) == {}
 
 
-def test_the_withdrawn_may_announce_themselves_again(ours: Registry, theirs: Registry) -> None:
+def test_the_withdrawn_may_announce_themselves_again(
+    rig: Rig, ours: Registry, theirs: Registry
+) -> None:
     ours.announce(OURS, Deadline(SOON))
     ours.withdraw(Deadline(SOON))
     ours.announce(OURS, Deadline(SOON))
-    assert OURS.id in announced(theirs)
+    assert sees(rig, theirs, OURS)
 
 
 def test_withdrawing_what_was_never_announced_is_nothing(ours: Registry) -> None:
@@ -132,11 +143,11 @@ def test_who_does_not_renew_is_gone_when_the_lease_runs_out(
 
 
 def test_who_renews_stays(rig: Rig, handles: ExitStack, theirs: Registry) -> None:
-    ours = handles.enter_context(closing(rig.handle(ttl=1.0)))
-    for _ in range(4):
+    ours = handles.enter_context(closing(rig.handle(ttl=4.0)))
+    for _ in range(12):  # in more time than a lease has
         ours.announce(OURS, Deadline(SOON))
-        rig.pass_time(0.6)
-    assert OURS.id in announced(theirs)
+        rig.pass_time(0.5)
+    assert sees(rig, theirs, OURS)
 
 
 def test_the_next_announcement_heals_a_registry_that_lost_everything(
@@ -146,7 +157,7 @@ def test_the_next_announcement_heals_a_registry_that_lost_everything(
     rig.wipe()
     assert announced(theirs) == {}
     ours.announce(OURS, Deadline(SOON))
-    assert until(lambda: announced(theirs) == {OURS.id: OURS}, rig.spread)
+    assert sees(rig, theirs, OURS)
 
 
 def test_a_registry_that_answers_nothing_is_an_error_by_the_deadline(
@@ -172,7 +183,7 @@ def test_a_registry_that_was_broken_works_again(rig: Rig, ours: Registry, theirs
         ours.announce(announcement(3, revision=8), Deadline(0.2))
     rig.mend()
     ours.announce(announcement(3, revision=9), Deadline(SOON))
-    assert announced(theirs)[OURS.id].revision == 9
+    assert sees(rig, theirs, announcement(3, revision=9))
     assert ours.problem is None
 
 

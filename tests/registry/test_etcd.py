@@ -65,6 +65,14 @@ def seen_by_etcd(server: EtcdServer) -> bool:
             return False
 
 
+def idles(registry: Counted) -> bool:
+    """Whether it does next to nothing for a while."""
+    calls, cpu, began = registry.calls, time.process_time(), time.monotonic()
+    time.sleep(2.0)
+    took = time.monotonic() - began
+    return registry.calls - calls <= 3 * took and time.process_time() - cpu < 0.2 * took
+
+
 # Faults
 
 
@@ -76,10 +84,7 @@ def test_after_an_etcd_was_wiped_we_are_back_within_a_heartbeat_and_idle_meanwhi
         assert heartbeat.announced.wait(SOON)
         etcd.wipe()
         assert until(lambda: not heartbeat.announced.is_set())
-        calls, cpu = registry.calls, time.process_time()
-        time.sleep(2.0)
-        assert registry.calls - calls <= 6
-        assert time.process_time() - cpu < 0.4
+        assert until(lambda: idles(registry))
         etcd.start()
         assert until(lambda: seen_by_etcd(etcd), HEARTBEAT + SLACK)
 
@@ -236,7 +241,7 @@ def test_neither_trouble_nor_a_child_process_writes_to_stderr(black_hole: Addres
             [sys.executable, "-c", NOISY, str(black_hole), str(annoyed.address)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
-            timeout=20,
+            timeout=SOON,
             check=True,
         )
     assert child.stderr == b""

@@ -65,7 +65,7 @@ def test_with_the_wrong_ones_every_call_fails_and_tells_why(
 ) -> None:
     registry = handles.enter_context(closing(EtcdRegistry((secured.address,), access=access)))
     with pytest.raises(RegistryError, match=why):
-        registry.announce(OURS, Deadline(1.0))
+        registry.announce(OURS, Deadline(3.0))
 
 
 def test_tls_to_an_etcd_without_it_fails_and_tells_what_to_look_at(
@@ -73,7 +73,7 @@ def test_tls_to_an_etcd_without_it_fails_and_tells_what_to_look_at(
 ) -> None:
     registry = handles.enter_context(closing(EtcdRegistry((etcd.address,), access=SECURED)))
     with pytest.raises(RegistryError, match="TLS fails; look at --etcd-ca"):
-        registry.peers(Deadline(1.0))
+        registry.peers(Deadline(3.0))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ class Root:
     def __init__(self, server: EtcdServer) -> None:
         endpoint = Endpoint(*server.address, secure=False)
         self._client: Any = MultiEndpointEtcd3Client([endpoint], timeout=SOON)
-        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._secured = False
 
     def introduce(self) -> None:
         """Make root and the user of pirates, who may only have our keys, and demand a login."""
@@ -124,8 +124,7 @@ class Root:
             self.call("UserGrantRole", "AuthUserGrantRoleRequest", user=name, role=role)
         self.grant()
         self.call("AuthEnable", "AuthEnableRequest")
-        login = etcdrpc.AuthenticateRequest(name="root", password=PASSWORD)
-        self._metadata = (("token", self._client.authstub.Authenticate(login).token),)
+        self._secured = True
 
     def grant(self, prefix: str = PREFIX) -> None:
         """Let pirates read and write what begins with ``prefix``, too."""
@@ -137,7 +136,14 @@ class Root:
 
     def call(self, method: str, request: str, **fields: object) -> None:
         message = getattr(etcdrpc, request)(**fields)
-        getattr(self._client.authstub, method)(message, SOON, metadata=self._metadata)
+        getattr(self._client.authstub, method)(message, SOON, metadata=self._metadata())
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """Who calls. A token is a second old at most."""
+        if not self._secured:
+            return ()
+        login = etcdrpc.AuthenticateRequest(name="root", password=PASSWORD)
+        return (("token", self._client.authstub.Authenticate(login, SOON).token),)
 
     def close(self) -> None:
         self._client.close()
@@ -221,7 +227,7 @@ def test_who_is_denied_is_told_so_at_once(guarded: EtcdServer, access: Access) -
             registry.peers(Deadline(SOON))
         with pytest.raises(DeniedError):
             registry.announce(OURS, Deadline(SOON))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < SOON / 2
 
 
 def test_keys_that_the_role_does_not_have_are_denied(
@@ -246,7 +252,7 @@ def test_a_heartbeat_that_is_denied_does_not_hammer_etcd(
             super().announce(*args)
 
     registry = Counted((guarded.address,), access=Access(user="pirate", password="wrong"))
-    heartbeat = Heartbeat(registry, Roster(registry), lambda: OURS, 15.0)
+    heartbeat = Heartbeat(registry, Roster(registry), lambda: OURS, 60.0)
     with caplog.at_level(logging.WARNING), Scope() as scope:
         scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
         assert until(lambda: bool(caplog.messages))
