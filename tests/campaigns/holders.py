@@ -10,7 +10,7 @@ from campaigns.tap import Asked, Tap
 from processes.peers import Serving
 
 from pirate.chain import length, segments, start
-from pirate.model import Address, Digest
+from pirate.model import Digest
 
 
 class Sample(NamedTuple):
@@ -54,7 +54,7 @@ class Holders:
         self._count = count
         self._pause = pause
         self._stack = ExitStack()
-        self._addresses: list[Address] = []
+        self._taps: list[Tap] = []
 
     def __enter__(self) -> Self:
         shared = self._folder / "shared"
@@ -65,20 +65,25 @@ class Holders:
             for _ in range(self._count):
                 server = self._stack.enter_context(Serving(shared, "-q"))
                 tap = self._stack.enter_context(Tap(server.address, self.asked, self._pause))
-                self._addresses.append(tap.address)
+                self._taps.append(tap)
             self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def pace(self, pause: float) -> None:
+        """From now on this is the taps' pause."""
+        for tap in self._taps:
+            tap.pause = pause
+
     def all(self) -> list[str]:
         """Arguments that name them."""
-        return _named(self._addresses)
+        return _named(self._taps)
 
     def some(self, rng: Random) -> list[str]:
         """Arguments that name one of them or more."""
-        return _named(rng.sample(self._addresses, rng.randint(1, self._count)))
+        return _named(rng.sample(self._taps, rng.randint(1, self._count)))
 
     def indexes(self, sample: Sample) -> list[int]:
         """Which segments of ``sample`` were asked for, in order, as often as they were."""
@@ -86,5 +91,5 @@ class Holders:
         return [offset // segment for offset, _ in self.asked.reads]
 
 
-def _named(addresses: list[Address]) -> list[str]:
-    return [word for address in addresses for word in ("--peer", str(address))]
+def _named(taps: list[Tap]) -> list[str]:
+    return [word for tap in taps for word in ("--peer", str(tap.address))]

@@ -105,17 +105,18 @@ class Killing:
         return False, self._judge_kill(place, proven)
 
     def _wait(self, moment: str, missing: int, process: subprocess.Popen[bytes]) -> None:
-        """Until the instant of the kill, or at most as long as a get should take."""
+        """Until the instant of the kill, or at most some time longer than a get should take."""
         uniform, asked = self._rng.uniform, self._holders.asked
+        longest = 2 * self._length
         match moment:
             case "recovering":
-                asked.wait(chains=1, seconds=1)
+                asked.wait(chains=1, seconds=longest)
                 seconds = uniform(0, 0.02)
             case "fetching":
-                asked.wait(reads=self._rng.randint(0, missing), seconds=1)
+                asked.wait(reads=self._rng.randint(0, missing), seconds=longest)
                 seconds = uniform(0, 0.01)
             case "publishing":
-                asked.wait(reads=missing, seconds=1)
+                asked.wait(reads=missing, seconds=longest)
                 seconds = uniform(0, 0.1)
             case _:
                 seconds = uniform(0, 1.1 * self._length)

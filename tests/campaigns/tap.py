@@ -59,11 +59,12 @@ class Tap:
     ) -> None:
         """``pause``: seconds between two pieces of 64 KiB, to be as slow as a network.
 
+        It may be changed at any time.
         One that is ``shut`` refuses connections until it is opened.
         """
         self._target = target
         self._asked = asked
-        self._pause = pause
+        self.pause = pause
         self._cut = threading.Event()
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
@@ -152,8 +153,8 @@ class Tap:
                 if self._cut.is_set():
                     continue
                 client.sendall(data)
-                if self._pause:
-                    time.sleep(self._pause)
+                if self.pause:
+                    time.sleep(self.pause)
         finally:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
