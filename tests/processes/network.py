@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from honest import digest_of, some_bytes
-from processes.peers import Done, Serving, pirate
+from processes.peers import Done, Serving, pirate, until
 
 from pirate.deadline import Deadline
 from pirate.model import Address
@@ -39,7 +39,7 @@ def sha1(content: bytes) -> str:
 def announced(etcd: Address) -> dict[str, int]:
     """The peers that etcd knows, by name, and how many files each announces."""
     with closing(EtcdRegistry((etcd,))) as registry:
-        peers = registry.peers(Deadline(5.0))
+        peers = registry.peers(Deadline(20.0))
     return {peer.name: peer.announcement.files for peer in peers if peer.announcement}
 
 
@@ -55,6 +55,8 @@ class Network:
         with self._stack:
             self.alpha = self._stack.enter_context(self.serving("alpha", ALPHA))
             self.beta = self._stack.enter_context(self.serving("beta", BETA))
+            both = {"alpha": len(ALPHA), "beta": len(BETA)}
+            assert until(lambda: announced(self.etcd) == both)  # ready is before
             self._stack = self._stack.pop_all()
         return self
 

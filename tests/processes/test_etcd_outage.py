@@ -24,7 +24,7 @@ from pirate.scope import Scope, Stop
 
 # A beat that has failed is tried again within this time; then the lease and the key are written.
 HEARTBEAT = max(TTL / 3, MOST_RETRY_SECONDS)
-MARGIN = 1.5
+MARGIN = 10.0  # that a busy machine may take beyond it
 
 
 BOTH_PEERS = {"alpha": len(ALPHA), "beta": len(BETA)}
@@ -45,8 +45,8 @@ def node(network: Network, place: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def calm(network: Network, place: Path) -> Iterator[Node]:
-    """One whose heart beats every twenty seconds."""
-    flags = {"etcd": [str(network.etcd)], "discovery": "etcd", "ttl": "1m"}
+    """One whose heart beats every few minutes."""
+    flags = {"etcd": [str(network.etcd)], "discovery": "etcd", "ttl": "10m"}
     settings = load(
         flags | {"name": "calm", "listen": "127.0.0.1:0"}, {"XDG_CONFIG_HOME": "/dev/null"}, None
     )
@@ -110,12 +110,12 @@ def test_a_stopped_peer_is_gone_at_once_and_a_killed_one_after_its_lease(
     with network.serving("delta", BOTH) as delta:
         assert until(lambda: "delta" in announced(etcd.address))
         delta.kill()
-        assert until(lambda: "delta" not in announced(etcd.address), 3 * TTL)
+        assert until(lambda: "delta" not in announced(etcd.address))
 
 
 def test_a_running_peer_sees_at_once_who_comes_and_who_goes(network: Network, calm: Node) -> None:
     assert until(lambda: names(calm) == {"alpha", "beta"})
     with network.serving("epsilon", BOTH) as epsilon:  # ready, so announced or nearly so
-        assert until(lambda: "epsilon" in names(calm), 5.0)
+        assert until(lambda: "epsilon" in names(calm))
         assert epsilon.stopped_by(signal.SIGTERM).code == 0
-        assert until(lambda: "epsilon" not in names(calm), 5.0)
+        assert until(lambda: "epsilon" not in names(calm))

@@ -14,7 +14,7 @@ from processes.peers import Running, Serving, pirate, until
 
 from pirate.disk.identity import running
 from pirate.disk.state import State
-from pirate.model import Address, Peer
+from pirate.model import Address, Known, Peer
 from pirate.registry.etcd import EtcdRegistry
 from pirate.scope import Stop
 
@@ -26,6 +26,15 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Run an etcd that the test may kill."""
     with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
         yield server
+
+
+def known(server: Serving) -> Known:
+    """Whom it knows, itself as well."""
+    with (
+        closing(dialer(stall=20.0)) as dial,
+        dial.talk(Peer((server.address,)), NEVER, Stop()) as conversation,
+    ):
+        return conversation.peers(NEVER)
 
 
 def introduced(address: Address) -> str:
@@ -47,7 +56,7 @@ def test_a_get_that_starts_while_etcd_is_dead_finds_its_file(place: Path, own: E
     etcd = ("--etcd", own.address)
     digest = sha1(LARGE["large.bin"])
     with Serving(fill(place / "alpha", LARGE), *etcd, *OFTEN):
-        assert pirate("ls", *etcd).code == 0
+        assert until(lambda: "large.bin" in pirate("ls", *etcd).out)
         own.kill()
         got = pirate("get", digest, "-d", place / "got", *etcd)
         assert got.code == 0, got.err
@@ -66,18 +75,14 @@ def test_a_serve_that_starts_while_etcd_is_dead_knows_whom_it_knew(
     flags = ("--etcd", own.address, *OFTEN)
     with Serving(fill(place / "alpha", LARGE), *flags) as alpha:
         with Serving(fill(place / "beta", {}), *flags) as beta:
-            assert until(lambda: len(announced(own.address)) == 2)
+            assert until(lambda: len(known(beta).announcements) == 2)
             beta.stopped_by(signal.SIGTERM)
         own.kill()
-        with (
-            Serving(fill(place / "beta", {}), *flags) as beta,
-            closing(dialer()) as dial,
-            dial.talk(Peer((beta.address,)), NEVER, Stop()) as conversation,
-        ):
-            assert until(lambda: len(conversation.peers(NEVER).announcements) == 2)
-            known = conversation.peers(NEVER)
-            assert known.stale
-            assert alpha.address in {one.addresses[0] for one in known.announcements}
+        with Serving(fill(place / "beta", {}), *flags) as beta:
+            assert until(lambda: len(known(beta).announcements) == 2)
+            remembered = known(beta)
+            assert remembered.stale
+            assert alpha.address in {one.addresses[0] for one in remembered.announcements}
 
 
 def test_serves_are_who_they_were_and_commands_know_where_they_run(place: Path) -> None:
