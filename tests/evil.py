@@ -29,6 +29,7 @@ def truly(line: Line, number: int, data: bytes) -> None:
 class Holder:
     """Answers STAT, CHAIN and READ for one digest. By default honest, and without a chain.
 
+    It answers no STAT before it has hesitated for so many seconds, and ``until`` is true.
     ``states`` are what CHAIN is answered with, if not the chain's own; None keeps silent.
     """
 
@@ -39,6 +40,7 @@ class Holder:
     names: tuple[str, ...] = ("file.bin",)
     pay: Pay = truly
     hesitates: float = 0.0
+    until: Callable[[], object] = lambda: True
     chain: Chain | None = None
     states: Sequence[Digest] | None = ()
     sent: int = 0
@@ -58,6 +60,9 @@ class Holder:
                 case messages.Stat(digest=digest) if digest == self.digest:
                     if line.stop.wait(self.hesitates):
                         return
+                    while not self.until():
+                        if line.stop.wait(0.01):
+                            return
                     entry = Entry(self.told or digest, self.size, self.names)
                     name = self.chain.name if self.chain else NO_CHAIN
                     line.send(messages.Entry(entry, name).frame(header.request))

@@ -107,7 +107,7 @@ class Killing:
     def _wait(self, moment: str, missing: int, process: subprocess.Popen[bytes]) -> None:
         """Until the instant of the kill, or at most some time longer than a get should take."""
         uniform, asked = self._rng.uniform, self._holders.asked
-        longest = 2 * self._length
+        longest = max(1.0, 1.1 * self._length)
         match moment:
             case "recovering":
                 asked.wait(chains=1, seconds=longest)

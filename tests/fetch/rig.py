@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from honest import dialer
+from honest import SOON, dialer
 
 from pirate.byterange import WHOLE, ByteRange
 from pirate.deadline import Deadline
@@ -19,7 +19,8 @@ from pirate.model import Digest, Entry, Peer
 from pirate.scope import Stop
 from pirate.throttle import Throttle
 
-STALL = 8.0
+# For tests in which somebody stalls.
+STALL = 1.0
 
 
 @dataclass
@@ -65,13 +66,14 @@ class Rig:
     holders: int = HOLDERS
     throttle: Throttle | None = None
     asked: ByteRange = WHOLE
+    stall: float = SOON
     stop: Stop = field(default_factory=Stop)
     watcher: Watcher = field(default_factory=Watcher)
     path: Path | None = None
 
     @contextlib.contextmanager
     def getter(self, peers: Sequence[Peer]) -> Iterator[Getter]:
-        with contextlib.closing(dialer(stall=STALL)) as dial:
+        with contextlib.closing(dialer(stall=self.stall)) as dial:
             deadline = Deadline(self.seconds)
             terms = Terms(dial, self.watcher, deadline, self.stop, self.holders, self.throttle)
             yield Getter(lambda: peers, terms, self.wait, asked=self.asked)

@@ -35,6 +35,7 @@ from pirate.fetch import download
 from pirate.fetch.landing import Landing
 from pirate.fetch.target import Target
 from pirate.model import Peer
+from pirate.net import reach
 from pirate.policy.connections import EARNED
 
 pytestmark = pytest.mark.leaves_part_file
@@ -100,8 +101,9 @@ def test_liars_cost_few_segments_and_are_the_only_ones_named(
 
 
 def test_a_holder_with_two_connections_is_dropped_once_with_what_both_brought(rig: Rig) -> None:
+    rig.stall = STALL
     good = honest(LONG)
-    good.hesitates = 2 * STALL
+    good.until = lambda: rig.watcher.dropped_peers
     with faked(freezes(LONG, 28 * LEAST_SEGMENT), good) as peers:
         _, received = rig.get(digest_of(LONG), *peers)
     [(peer, error, sent)] = rig.watcher.dropped_peers
@@ -130,7 +132,7 @@ def test_the_buffers_of_those_who_were_dropped_are_free_though_their_errors_are_
 def test_links_that_a_false_chain_shares_stay_proven(rig: Rig) -> None:
     false = invents_one_state(TRUTH, 15)
     good = honest(TRUTH)
-    good.hesitates = 1.0
+    good.until = lambda: rig.watcher.dropped_peers
     with faked(false, good) as peers:
         _, received = rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
@@ -161,12 +163,13 @@ def test_a_liar_without_a_chain_is_not_asked_beside_an_honest_holder_with_one(ri
 def test_a_holder_without_a_chain_does_not_wait_for_mute_peers(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
+    monkeypatch.setattr(download, "SEARCH_SECONDS", SOON)
+    monkeypatch.setattr(reach, "HELLO_SECONDS", SOON)
     began = time.monotonic()
     with faked(mute, Holder(TRUTH), mute) as peers:
         rig.get(DIGEST, *peers)
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 4.5, "a search may take 5 s"
+    assert time.monotonic() - began < QUICK
 
 
 def test_a_holder_without_a_chain_waits_a_little_for_one_with_a_chain(
@@ -260,7 +263,7 @@ def test_no_more_holders_are_asked_than_allowed(rig: Rig, limit: int) -> None:
 
 
 def test_holders_that_fail_again_and_again_do_not_keep_an_honest_one_out(rig: Rig) -> None:
-    rig.holders = 1
+    rig.holders, rig.stall = 1, STALL
     good = honest(TRUTH)
     good.hesitates = 0.1
     with faked(*(freezes(TRUTH, 0) for _ in range(4)), good) as peers:
@@ -271,7 +274,7 @@ def test_holders_that_fail_again_and_again_do_not_keep_an_honest_one_out(rig: Ri
 def test_a_holder_that_appears_later_joins_in(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "LOOK_AGAIN_SECONDS", 0.1)
     there: list[Peer] = []
-    first, second = slow(TRUTH, MB), honest(TRUTH)
+    first, second = slow(TRUTH, MB / 4), honest(TRUTH)
     with faked(first, second) as peers, rig.getter(there) as getter:
         there.append(peers[0])
         timer = threading.Timer(0.2, there.append, [peers[1]])
@@ -291,9 +294,9 @@ def test_newcomers_are_looked_for_less_often_among_very_many() -> None:
 def test_mute_peers_do_not_make_the_looks_for_newcomers_rarer(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", 2 * SOON)
-    monkeypatch.setattr(download, "LOOK_AGAIN_SECONDS", 2.0)
-    monkeypatch.setattr(download, "SEARCH_SECONDS", 2.0)
+    rig.stall = 2 * SOON
+    monkeypatch.setattr(download, "LOOK_AGAIN_SECONDS", 3.0)
+    monkeypatch.setattr(download, "SEARCH_SECONDS", 3.0)
     there: list[Peer] = []
     began = time.monotonic()
     with (
@@ -307,7 +310,7 @@ def test_mute_peers_do_not_make_the_looks_for_newcomers_rarer(
         getter.to_target(DIGEST, target)
         timer.join()
     assert content(rig) == TRUTH
-    assert time.monotonic() - began < 3.5, "the search takes 2 s, and there is another after it"
+    assert time.monotonic() - began < 5.5, "the search takes 3 s, and there is another after it"
 
 
 def test_a_lost_holders_segments_come_from_another(rig: Rig) -> None:
@@ -321,8 +324,7 @@ def test_a_lost_holders_segments_come_from_another(rig: Rig) -> None:
 # Time.
 
 
-def test_mute_peers_hold_up_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
+def test_mute_peers_hold_up_nothing(rig: Rig) -> None:
     began = time.monotonic()
     with faked(mute, mute_after_chain(TRUTH), honest(TRUTH)) as peers:
         rig.get(DIGEST, *peers)
@@ -330,10 +332,7 @@ def test_mute_peers_hold_up_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     assert time.monotonic() - began < QUICK
 
 
-def test_a_holder_that_freezes_in_a_segment_is_overtaken(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
+def test_a_holder_that_freezes_in_a_segment_is_overtaken(rig: Rig) -> None:
     frozen = freezes(TRUTH, LEAST_SEGMENT // 2)
     began = time.monotonic()
     with faked(honest(TRUTH), frozen) as peers:
@@ -343,6 +342,7 @@ def test_a_holder_that_freezes_in_a_segment_is_overtaken(
 
 
 def test_a_lone_holder_that_freezes_is_left_after_the_stall_timeout(rig: Rig) -> None:
+    rig.stall = STALL
     frozen = freezes(TRUTH, SIZE // 3)
     began = time.monotonic()
     with faked(frozen) as peers:
@@ -362,9 +362,8 @@ IDLE: dict[str, Make] = {
 @pytest.mark.parametrize("make", IDLE.values(), ids=IDLE)
 @pytest.mark.parametrize("error", [StoppedError, TimedOutError])
 def test_a_stop_and_a_deadline_end_all_fetchers(
-    rig: Rig, make: Make, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    rig: Rig, make: Make, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
     timer = threading.Timer(0.3, rig.stop.set)
     if error is StoppedError:
         timer.start()
@@ -386,11 +385,11 @@ def test_a_stop_ends_the_hashing_of_what_is_here_from_before(
 
     def slowly(*_: object) -> bool:
         rig.stop.set()
-        time.sleep(0.2)
+        time.sleep(0.5)
         return True
 
     monkeypatch.setattr(Landing, "_proves", slowly)
     began = time.monotonic()
     with faked(honest(TRUTH)) as peers, pytest.raises(StoppedError):
         rig.get(DIGEST, *peers)
-    assert time.monotonic() - began < 3.5, "there are 4 s of it"
+    assert time.monotonic() - began < QUICK, "there are 10 s of it"

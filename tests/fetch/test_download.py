@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from evil import Holder, dying, frozen, liar, miser, mute, oversized, truly
 from fake import Fake, Line, Proxy
-from fetch.rig import Rig
+from fetch.rig import STALL, Rig
 from honest import QUICK, SOON, Honest, digest_of, some_bytes
 
 from pirate.chain import segment_size
@@ -58,7 +58,8 @@ def test_a_file_of_any_size_arrives_as_it_is(rig: Rig, honest: Honest, size: int
 
 
 def test_another_holder_goes_on_where_one_has_died(rig: Rig) -> None:
-    with Fake(dying(TRUTH, MB), name="dying") as first, Fake(Holder(TRUTH, hesitates=0.2)) as next_:
+    late = Holder(TRUTH, until=lambda: rig.watcher.dropped_peers)
+    with Fake(dying(TRUTH, MB), name="dying") as first, Fake(late) as next_:
         _, received = rig.get(DIGEST, first.peer, next_.peer)
     assert content(rig) == TRUTH
     assert received.received == len(TRUTH)
@@ -67,6 +68,7 @@ def test_another_holder_goes_on_where_one_has_died(rig: Rig) -> None:
 
 
 def test_a_holder_that_freezes_is_left_for_another_that_goes_on(rig: Rig) -> None:
+    rig.stall = STALL
     sent: list[int] = []
 
     def pay(line: Line, number: int, data: bytes) -> None:
@@ -119,7 +121,8 @@ def test_holders_that_die_at_once_are_given_up_and_what_came_before_is_kept(rig:
 def test_a_mixture_that_is_wrong_is_fetched_again_from_one_holder_alone(rig: Rig) -> None:
     poison = dying(b"\0" + TRUTH[1:], MB)
     poison.digest = DIGEST
-    with Fake(poison, name="poison") as first, Fake(Holder(TRUTH, hesitates=0.2)) as good:
+    late = Holder(TRUTH, until=lambda: rig.watcher.dropped_peers)
+    with Fake(poison, name="poison") as first, Fake(late) as good:
         _, received = rig.get(DIGEST, first.peer, good.peer)
     assert content(rig) == TRUTH
     assert received.received == MB + 2 * MB + 3 * MB
@@ -127,19 +130,17 @@ def test_a_mixture_that_is_wrong_is_fetched_again_from_one_holder_alone(rig: Rig
 
 
 def test_a_mixture_with_a_liar_convicts_the_liar(rig: Rig) -> None:
+    lies = liar(TRUTH)
+    lies.until = lambda: rig.watcher.dropped_peers
+    late = Holder(TRUTH, until=lambda: rig.watcher.dropped_with(LiedError))
     with (
         Fake(dying(TRUTH, MB), name="dying") as first,
-        Fake(_late(liar(TRUTH), 0.1), name="liar") as second,
-        Fake(Holder(TRUTH, hesitates=0.3), name="good") as good,
+        Fake(lies, name="liar") as second,
+        Fake(late, name="good") as good,
     ):
         rig.get(DIGEST, first.peer, second.peer, good.peer)
     assert content(rig) == TRUTH
     assert rig.watcher.dropped_with(LiedError) == {"liar"}
-
-
-def _late(holder: Holder, seconds: float) -> Holder:
-    holder.hesitates = seconds
-    return holder
 
 
 def test_two_flaky_holders_complete_a_file_together_after_a_liar(rig: Rig) -> None:
@@ -202,6 +203,7 @@ def test_whatever_lies_there_from_before_the_file_ends_right(rig: Rig, left: byt
 def test_a_claim_alone_does_not_cost_what_is_there(rig: Rig, size: int) -> None:
     rig.folder.mkdir()
     rig.part(DIGEST).write_bytes(TRUTH[: 2 * MB])
+    rig.stall = STALL
     claims = frozen(TRUTH)
     claims.size = size
     with Fake(claims) as fake, Fake(Holder(TRUTH, hesitates=0.2)) as good:
@@ -234,10 +236,7 @@ def test_an_empty_file_is_got_whatever_lies_there_from_before(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "make", [lambda: mute, lambda: frozen(TRUTH), lambda: miser(TRUTH, seconds=0.05)]
 )
-def test_a_deadline_ends_it_whatever_the_peer_does(
-    rig: Rig, make: Callable[[], Holder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
+def test_a_deadline_ends_it_whatever_the_peer_does(rig: Rig, make: Callable[[], Holder]) -> None:
     rig.seconds = 0.3
     began = time.monotonic()
     with Fake(make()) as fake, pytest.raises(TimedOutError):
@@ -250,10 +249,7 @@ def test_a_deadline_ends_it_whatever_the_peer_does(
     "make",
     [lambda: mute, lambda: frozen(TRUTH), lambda: miser(TRUTH), lambda: dying(TRUTH, 70 * KB)],
 )
-def test_a_stop_ends_it_whatever_the_peer_does(
-    rig: Rig, make: Callable[[], Holder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fetch.rig.STALL", SOON)
+def test_a_stop_ends_it_whatever_the_peer_does(rig: Rig, make: Callable[[], Holder]) -> None:
     timer = threading.Timer(0.2, rig.stop.set)
     timer.start()
     began = time.monotonic()

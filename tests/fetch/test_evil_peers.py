@@ -27,8 +27,8 @@ from evil import (
     stale,
 )
 from fake import Behaviour, Fake, Line
-from fetch.rig import Rig
-from honest import Honest, digest_of, some_bytes
+from fetch.rig import STALL, Rig
+from honest import SOON, Honest, digest_of, some_bytes
 
 from pirate.errors import (
     IntegrityError,
@@ -82,21 +82,21 @@ evil = pytest.mark.parametrize("make", [make for make, _ in EVIL.values()], ids=
 def test_an_evil_peer_alone_is_a_clear_error_and_no_file(
     tmp_path: Path, make: Make, error: type[PirateError]
 ) -> None:
-    rig = Rig(tmp_path / "downloads")
+    rig = Rig(tmp_path / "downloads", stall=STALL)
     began = time.monotonic()
     with Fake(make()) as fake, pytest.raises(error) as raised:
         rig.get(DIGEST, fake.peer)
     assert type(raised.value) is error
     assert str(raised.value)
     assert rig.finished == set()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < SOON / 2
 
 
 @evil
 def test_one_honest_peer_suffices_beside_an_evil_one_that_answers_first(
     tmp_path: Path, make: Make
 ) -> None:
-    rig = Rig(tmp_path / "downloads")
+    rig = Rig(tmp_path / "downloads", stall=STALL)
     truthful = Holder(TRUTH, hesitates=0.15)
     with Fake(make()) as fake, Fake(truthful) as good:
         verdict, received = rig.get(DIGEST, fake.peer, good.peer)
@@ -128,7 +128,8 @@ def test_a_liar_is_named_and_the_honest_one_is_not(tmp_path: Path, liars: int) -
             stack.enter_context(Fake(liar(TRUTH, at=number), name=f"liar {number}")).peer
             for number in range(liars)
         ]
-        good = stack.enter_context(Fake(Holder(TRUTH, hesitates=0.3), name="good"))
+        late = Holder(TRUTH, until=lambda: len(rig.watcher.dropped_with(LiedError)) == liars)
+        good = stack.enter_context(Fake(late, name="good"))
         _, received = rig.get(DIGEST, *peers, good.peer)
     assert (rig.folder / "file").read_bytes() == TRUTH
     assert rig.watcher.dropped_with(LiedError) == {f"liar {number}" for number in range(liars)}

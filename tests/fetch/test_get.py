@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from evil import Holder, dying, frozen, liar, stale
 from fake import Fake
-from fetch.rig import Rig
+from fetch.rig import STALL, Rig
 from honest import QUICK, SOON, digest_of, some_bytes
 
 from pirate.disk.partfile import PartFile
@@ -205,6 +205,7 @@ def test_without_a_chain_a_stream_gets_nothing_before_all_is_verified(
     rig: Rig, evil: Holder, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rig.stall = STALL
     with (
         Fake(evil) as fake,
         rig.getter([fake.peer]) as getter,

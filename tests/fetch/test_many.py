@@ -84,6 +84,7 @@ class Rig:
     patient: bool = False
     holders: int = HOLDERS
     throttle: Throttle | None = None
+    stall: float = SOON
     stop: Stop = field(default_factory=Stop)
     watcher: Watcher = field(default_factory=Watcher)
     later: set[str] = field(default_factory=set)
@@ -97,7 +98,7 @@ class Rig:
     def wished(
         self, wishes: Sequence[Wish], names: Sequence[str], peers: Sequence[Peer]
     ) -> Iterator[tuple[str, Outcome]]:
-        with contextlib.closing(dialer(stall=1.0)) as dial:
+        with contextlib.closing(dialer(stall=self.stall)) as dial:
             deadline = Deadline(self.seconds)
             terms = Terms(dial, self.watcher, deadline, self.stop, self.holders, self.throttle)
             several = Wishes(wishes, str(self.folder), self.if_exists)
@@ -377,6 +378,7 @@ def test_a_peer_that_breaks_off_is_asked_again_as_long_as_it_brings_something(ri
 
 
 def test_what_a_frozen_peer_owes_others_bring(rig: Rig) -> None:
+    rig.stall = 1.0
     with (
         Fake(Shelf(FILES, pay=lambda line, *_: line.hold())) as frozen,
         Fake(Shelf(FILES)) as honest,
@@ -388,6 +390,7 @@ def test_what_a_frozen_peer_owes_others_bring(rig: Rig) -> None:
 
 
 def test_mute_peers_keep_nobody_from_being_asked(rig: Rig) -> None:
+    rig.stall = 1.0
     with contextlib.ExitStack() as stack:
         mute = [stack.enter_context(Fake(lambda line: line.hold())) for _ in range(12)]
         honest = stack.enter_context(Fake(Shelf(FILES)))
