@@ -20,7 +20,9 @@ from pirate.model import Address, Digest
 SOURCE = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
 
-READY_SECONDS = 20.0
+# What has to happen happens before they are over, on the slowest machine.
+READY_SECONDS = 60.0
+LONG_SECONDS = 120.0
 
 
 class Done(NamedTuple):
@@ -62,7 +64,7 @@ def pirate(
     *arguments: object,
     cwd: Path | None = None,
     stdin: str = "",
-    seconds: float = 30.0,
+    seconds: float = LONG_SECONDS,
     **variables: str,
 ) -> Done:
     """Run one command to its end; fails if that takes longer than ``seconds``."""
@@ -84,7 +86,7 @@ def nobody() -> Address:
     return Address("127.0.0.1", free_port())
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def until(condition: Callable[[], bool], seconds: float = READY_SECONDS) -> bool:
     """Whether ``condition`` holds before ``seconds`` are over."""
     end = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < end:
@@ -152,14 +154,14 @@ class Running:
         self.process.kill()
         self.process.wait()
 
-    def ends(self, seconds: float = 30.0) -> Done:
+    def ends(self, seconds: float = LONG_SECONDS) -> Done:
         """Wait for its end; fails if that takes longer than ``seconds``."""
         began = time.monotonic()
         out, err = self.process.communicate(timeout=seconds)
         took = time.monotonic() - began
         return Done(self.process.returncode, out, err.decode(), took)
 
-    def stopped_by(self, number: signal.Signals, seconds: float = 30.0) -> Done:
+    def stopped_by(self, number: signal.Signals, seconds: float = LONG_SECONDS) -> Done:
         """Send it a signal and wait for its end."""
         began = time.monotonic()
         self.send(number)

@@ -46,9 +46,7 @@ def test_files_are_got_all_the_same_and_the_victim_hears_nothing(
 ) -> None:
     wanted = {name: content for name, content in BETA.items() if content}
     lines = [f"{sha1(content)}  {name}\n" for name, content in wanted.items()]
-    done = pirate(
-        "get", "-i", "-", "-d", place, "--etcd", network.etcd, stdin="".join(lines), seconds=50
-    )
+    done = pirate("get", "-i", "-", "-d", place, "--etcd", network.etcd, stdin="".join(lines))
     assert done.code == 0, done.err
     assert (place / "large.bin").read_bytes() == LARGE["large.bin"]
     connections, count = poisoned.accepted()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from honest import digest_of
 from processes.network import fill
-from processes.peers import Serving, pirate
+from processes.peers import LONG_SECONDS, Serving, pirate
 
 from pirate.net.conversation import HELLO_SECONDS
 
@@ -35,7 +35,9 @@ def test_a_get_among_a_thousand_silent_connections_is_not_kept_waiting(
         with ExitStack() as stack:
             for number in range(SILENT):
                 source = (f"127.0.1.{number % hosts + 1}", 0)
-                silent = socket.create_connection(server.address, 5.0, source_address=source)
+                silent = socket.create_connection(
+                    server.address, LONG_SECONDS, source_address=source
+                )
                 stack.enter_context(silent)
             done = pirate("get", str(digest_of(SMALL)), "--peer", server.address, "-d", place)
             memory = server.resident_bytes()

@@ -4,9 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from processes.peers import Running, Serving, arrived, until
+from processes.peers import LONG_SECONDS, Running, Serving, arrived, until
 
-SOON = 10.0
 SLOW = ("--limit-up", "50M")
 
 
@@ -20,7 +19,7 @@ def test_a_reader_has_the_first_bytes_while_the_rest_comes(big: tuple[Path, str]
             first = getting.process.stdout.read(1_000_000)
             took = time.monotonic() - began
             rest = getting.process.stdout.read()
-            assert getting.process.wait(10) == 0
+            assert getting.process.wait(LONG_SECONDS) == 0
     assert took < (time.monotonic() - began) / 2
     assert first + rest == content
 
@@ -38,7 +37,7 @@ def test_a_reader_that_goes_away_in_the_middle_ends_it_silently(
         assert getting.process.stderr
         getting.process.stdout.read(5_000_000)
         getting.process.stdout.close()
-        assert getting.process.wait(SOON) == 141
+        assert getting.process.wait(LONG_SECONDS) == 141
         assert getting.process.stderr.read() == b""
     assert list(place.iterdir()) == []
 
@@ -53,8 +52,6 @@ def test_a_reader_that_takes_nothing_keeps_no_signal_out(
         Running(*get, server.address, TMPDIR=str(place)) as getting,
     ):
         assert until(lambda: arrived(place) > 20_000_000)  # the pipe has long been full
-        began = time.monotonic()
         getting.send(signal.SIGINT)
-        assert getting.process.wait(SOON) == 130
-        assert time.monotonic() - began < SOON
+        assert getting.process.wait(LONG_SECONDS) == 130
     assert list(place.iterdir()) == []

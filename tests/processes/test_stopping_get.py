@@ -9,10 +9,24 @@ import pytest
 from evil import mute
 from fake import Fake
 from processes.network import fill
-from processes.peers import Running, Serving, arrived, command, environment, one_line, pirate, until
+from processes.peers import (
+    LONG_SECONDS,
+    Running,
+    Serving,
+    arrived,
+    command,
+    environment,
+    one_line,
+    pirate,
+    until,
+)
 
 SOON = 10.0
 MIB = 1024 * 1024
+
+# So that it is seen at work: 300 MiB take 0.2 s otherwise.
+SLOW = ("--limit-up", "50M")
+
 SIGNALS = pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
@@ -25,7 +39,7 @@ def test_a_download_that_is_broken_off_goes_on_where_it_was(
     folder, sha1 = big
     with Serving(folder) as server:
         get = ("get", sha1, "--peer", server.address, "-d", place)
-        with Running(*get) as getting:
+        with Running(*get, "--limit-down", "50M") as getting:
             assert until(lambda: arrived(place) > 1_000_000)
             done = getting.stopped_by(number)
         assert (done.code, done.out) == (code, "")
@@ -46,7 +60,7 @@ def test_an_interrupted_get_says_so_in_json_too(
 ) -> None:
     folder, sha1 = big
     get = ("get", sha1, "-d", place, "--json", "--peer")
-    with Serving(folder) as server, Running(*get, server.address) as getting:
+    with Serving(folder, *SLOW) as server, Running(*get, server.address) as getting:
         assert until(lambda: arrived(place) > 1_000_000)
         done = getting.stopped_by(number)
     last = json.loads(done.out.splitlines()[-1])
@@ -58,7 +72,7 @@ def test_an_interrupted_get_to_stdout_leaves_no_temporary_files(
     place: Path, big: tuple[Path, str]
 ) -> None:
     folder, sha1 = big
-    with Serving(folder) as server:
+    with Serving(folder, *SLOW) as server:
         get = ("get", sha1, "--peer", server.address, "-o", "-")
         with Running(*get, TMPDIR=str(place)) as getting:
             assert until(lambda: arrived(place) > 1_000_000)
@@ -83,7 +97,7 @@ def test_a_question_that_waits_is_broken_off_at_once(asking: str) -> None:
 def test_a_second_signal_ends_get_at_once(place: Path, big: tuple[Path, str]) -> None:
     folder, sha1 = big
     get = ("get", sha1, "-d", place, "--peer")
-    with Serving(folder) as server, Running(*get, server.address) as getting:
+    with Serving(folder, *SLOW) as server, Running(*get, server.address) as getting:
         assert until(lambda: arrived(place) > 1_000_000)
         getting.send(signal.SIGINT)
         done = getting.stopped_by(signal.SIGINT)
@@ -114,4 +128,4 @@ def _reads_one_byte(*arguments: object) -> tuple[int, bytes]:
         assert process.stderr
         process.stdout.read(1)
         process.stdout.close()
-        return process.wait(20), process.stderr.read()
+        return process.wait(LONG_SECONDS), process.stderr.read()

@@ -13,7 +13,7 @@ from evil import Babbler, glutton, http, late_ghost, mute
 from fake import Behaviour, Fake, Line
 from honest import digest_of, some_bytes
 from processes.network import fill
-from processes.peers import Serving, command, environment, nobody, one_line, pirate
+from processes.peers import LONG_SECONDS, Serving, command, environment, nobody, one_line, pirate
 
 from pirate.net.conversation import HELLO_SECONDS
 
@@ -111,5 +111,8 @@ def test_strange_clients_cost_a_server_neither_memory_nor_service(place: Path) -
 
 def _throw(words: bytes, server: Serving) -> None:
 
-    with socket.create_connection(server.address, 5.0) as guest, contextlib.suppress(OSError):
+    with (
+        socket.create_connection(server.address, LONG_SECONDS) as guest,
+        contextlib.suppress(OSError),
+    ):
         guest.sendall(words)

@@ -14,7 +14,7 @@ import pytest
 from fake import Fake, Line
 from honest import digest_of
 from processes.network import fill
-from processes.peers import Serving, command, environment
+from processes.peers import LONG_SECONDS, Serving, command, environment
 
 from pirate.model import Entry
 from pirate.wire import messages
@@ -47,7 +47,7 @@ def shown(*arguments: object, **variables: str) -> tuple[int, str]:
             raise
     finally:
         os.close(ours)
-    return process.wait(10), seen.decode()
+    return process.wait(LONG_SECONDS), seen.decode()
 
 
 def test_a_table_has_a_bold_head_and_names_that_are_not_cut(server: Serving) -> None:
