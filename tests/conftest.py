@@ -18,7 +18,7 @@ from pirate.disk.tree import PART_SUFFIX
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
-GRACE = 2.0
+GRACE = 20.0  # only who leaks waits as long
 
 # Epoll and event descriptors belong to the gRPC library, which keeps them for the process.
 _LIBRARIES = ("anon_inode:[",)
