@@ -1,7 +1,9 @@
 """A listening socket behind which something plays a peer; what it plays is its behaviour."""
 
 import contextlib
+import math
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -89,6 +91,7 @@ class Fake:
         self.behaviour = behaviour
         self.name = name or getattr(behaviour, "__name__", type(behaviour).__name__.lower())
         self.accepted = 0
+        self._first = math.inf  # when the first connection came
         self._listener = listen(port=port)
         self.address = Address(*self._listener.getsockname())
         self.peer = Peer((self.address,), name=self.name)
@@ -105,12 +108,18 @@ class Fake:
         self._scope.__exit__(None, None, None)
         self._listener.close()
 
+    @property
+    def seconds(self) -> float:
+        """Since the first connection came: what a process does, without the time it starts in."""
+        return time.monotonic() - self._first
+
     def _accept(self) -> None:
         while not self._scope.stop.is_set:
             try:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            self._first = min(self._first, time.monotonic())
             self.accepted += 1
             line = Line(sock, self._scope.stop, self.name)
             self._scope.spawn(f"{self.name} {self.accepted}", lambda line=line: self._serve(line))  # type: ignore[misc]

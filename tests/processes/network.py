@@ -4,12 +4,13 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Self
 
-from honest import digest_of, some_bytes
+from honest import NEVER, dialer, digest_of, some_bytes
 from processes.peers import Done, Serving, pirate, until
 
 from pirate.deadline import Deadline
-from pirate.model import Address
+from pirate.model import Address, Known, Peer
 from pirate.registry.etcd import EtcdRegistry
+from pirate.scope import Stop
 
 # What each peer shares, by name. "both.bin" is the same file on both.
 MANY = {f"docs/chapter {number}/page.txt": some_bytes(300 + number) for number in range(40)}
@@ -41,6 +42,15 @@ def announced(etcd: Address) -> dict[str, int]:
     with closing(EtcdRegistry((etcd,))) as registry:
         peers = registry.peers(Deadline(20.0))
     return {peer.name: peer.announcement.files for peer in peers if peer.announcement}
+
+
+def known(server: Serving) -> Known:
+    """Whom it knows, itself as well."""
+    with (
+        closing(dialer(stall=20.0)) as dial,
+        dial.talk(Peer((server.address,)), NEVER, Stop()) as conversation,
+    ):
+        return conversation.peers(NEVER)
 
 
 class Network:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from etcd_server import EtcdServer
 from honest import NEVER, dialer
-from processes.network import LARGE, TTL, fill, sha1
+from processes.network import LARGE, TTL, fill, known, sha1
 from processes.peers import Running, Serving, pirate, until
 
 from pirate.disk.identity import running
 from pirate.disk.state import State
-from pirate.model import Address, Known, Peer
+from pirate.model import Address, Peer
 from pirate.registry.etcd import EtcdRegistry
 from pirate.scope import Stop
 
@@ -26,15 +26,6 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Run an etcd that the test may kill."""
     with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
         yield server
-
-
-def known(server: Serving) -> Known:
-    """Whom it knows, itself as well."""
-    with (
-        closing(dialer(stall=20.0)) as dial,
-        dial.talk(Peer((server.address,)), NEVER, Stop()) as conversation,
-    ):
-        return conversation.peers(NEVER)
 
 
 def introduced(address: Address) -> str:

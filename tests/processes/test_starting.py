@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from etcd_server import EtcdServer
-from processes.network import TTL, fill
+from processes.network import TTL, fill, known
 from processes.peers import Done, Running, Serving, nobody, one_line, pirate, until
 
 LISTEN = ("--listen", "127.0.0.1:0")
@@ -81,6 +81,7 @@ def test_serve_is_ready_soon_without_etcd_and_announced_once_it_appears(place: P
         time.sleep(1.0)
         with later:
             assert until(lambda: "s " in pirate("peers", "--etcd", later.address).out)
+            assert until(lambda: not known(server).stale)  # then it says so
             lines = server.stopped_by(signal.SIGTERM).err.splitlines()
     assert [line for line in lines if "warning" in line] == [
         f"pirate: warning: lost the registry (etcd): no answer from etcd at {later.address}",
