@@ -31,6 +31,8 @@ from vouching import (
 
 from pirate.chain import LEAST_SEGMENT, segments
 from pirate.errors import IntegrityError, LiedError, PirateError, TimedOutError, TransferFailedError
+from pirate.policy import plan
+from pirate.policy.plan import LEAST_PATIENCE  # the real one
 
 pytestmark = pytest.mark.leaves_part_file
 
@@ -172,7 +174,10 @@ def test_what_a_holder_without_a_chain_wrote_is_not_taken_for_proven(rig: Rig) -
     assert content(last) == TRUTH
 
 
-def test_many_silent_holders_in_front_hold_up_no_segment_for_long(rig: Rig) -> None:
+def test_many_silent_holders_in_front_hold_up_no_segment_for_long(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "LEAST_PATIENCE", LEAST_PATIENCE)
     good = honest(TRUTH)
     good.hesitates = 0.1
     began = time.monotonic()

@@ -254,7 +254,7 @@ def broken_off(rig: Rig, asked: ByteRange, segments: int) -> None:
     run.watcher.progress = progress  # type: ignore[method-assign, assignment]
     stopper = threading.Thread(target=stop)
     stopper.start()
-    with Fake(slow(TRUTH, 2_000_000)) as fake, pytest.raises(StoppedError):
+    with Fake(slow(TRUTH, 300_000)) as fake, pytest.raises(StoppedError):
         run.get(DIGEST, fake.peer)
     stopper.join()
     assert rig.part(DIGEST).exists()
