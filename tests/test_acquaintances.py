@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from honest import NEVER, dialer
+from honest import NEVER, SOON, dialer
 from processes.peers import nobody
 
 from pirate.acquaintances import CALLER_SECONDS, CALLERS, Acquaintances, Home
@@ -25,9 +25,15 @@ class Time:
         return self.now
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is there has the time to answer."""
+    monkeypatch.setattr("pirate.acquaintances.ASK_SECONDS", SOON)
+
+
 @pytest.fixture
 def client() -> Iterator[Dialer]:
-    with closing(dialer()) as each:
+    with closing(dialer(stall=SOON)) as each:
         yield each
 
 
@@ -97,10 +103,10 @@ def test_callers_are_bounded_and_the_oldest_makes_room(client: Dialer) -> None:
 def test_a_named_peer_that_does_not_answer_has_nothing_to_tell(client: Dialer) -> None:
     registry = Acquaintances(client, (nobody(),))
     registry.heard(here(1), "127.0.0.1")
-    assert [peer.name for peer in registry.peers(Deadline(5.0))] == ["n1"]
+    assert [peer.name for peer in registry.peers(Deadline(SOON))] == ["n1"]
 
 
 def test_a_serve_of_this_machine_tells_of_itself(hub: Node, client: Dialer) -> None:
     home = Home(client, (hub.listen, nobody()))
-    [served] = home.themselves(Deadline(5.0))
+    [served] = home.themselves(Deadline(SOON))
     assert (served.id, served.name, served.via) == (hub.hello.peer, "hub", ("serve",))

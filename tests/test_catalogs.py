@@ -33,7 +33,7 @@ class Cache:
 
 @pytest.fixture(name="cache")
 def _cache() -> Iterator[Cache]:
-    with contextlib.closing(dialer(stall=0.5)) as dial:
+    with contextlib.closing(dialer(stall=2.0)) as dial:
         yield Cache(dial)
 
 

@@ -5,7 +5,7 @@ import pytest
 from pirate.flight import Flights
 from pirate.scope import Scope
 
-SECONDS = 5.0
+SECONDS = 20.0
 
 
 class Slow:

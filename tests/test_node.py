@@ -13,6 +13,7 @@ import pytest
 from fake import client
 from fetch.rig import Watcher
 from honest import NEVER, QUICK, SOON, dialer, digest_of, hello, some_bytes
+from processes.peers import until
 
 from pirate.config import Settings, load
 from pirate.errors import BindError, NoNetworkError, UsageError
@@ -163,6 +164,7 @@ def test_what_can_be_said_of_nobody_is_told_apart() -> None:
 
 def test_scans_are_rarer_while_all_changes_are_told(tmp_path: Path) -> None:
     with running(tmp_path / "a") as node:
+        assert until(lambda: node.library._rescan == 300.0)  # so its own watch has told
         for complete, seconds in ((True, 300.0), (False, 30.0)):
             node._watched(complete)
             assert node.library._rescan == seconds

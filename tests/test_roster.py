@@ -1,3 +1,4 @@
+import itertools
 import logging
 import math
 import time
@@ -232,6 +233,11 @@ class Watched(MemoryRegistry):
         self.looks = 0
         self.closed = False
 
+    @property
+    def span(self) -> float:
+        """Seconds from the first heartbeat to the last."""
+        return self.beats[-1] - self.beats[0]
+
     def announce(self, announcement: Announcement, deadline: Deadline) -> None:
         self.beats.append(time.monotonic())
         super().announce(announcement, deadline)
@@ -265,9 +271,10 @@ def test_it_announces_us_at_once(registry: Watched, network: MemoryNetwork) -> N
         assert network.announcements() == (OURS,)
 
 
-def test_it_keeps_us_announced_beyond_the_lease(registry: Watched, network: MemoryNetwork) -> None:
+def test_it_keeps_us_announced_beyond_the_lease(network: MemoryNetwork) -> None:
+    registry = Watched(network, ttl=2.0)
     with beating(registry):
-        assert until(lambda: len(registry.beats) > 6)
+        assert until(lambda: bool(registry.beats) and registry.span > 2.2)
         assert network.announcements() == (OURS,)
 
 
@@ -307,10 +314,11 @@ def test_a_stream_of_changes_costs_ten_looks_a_second(
 ) -> None:
     with beating(registry, ttl=60.0) as heartbeat:
         assert heartbeat.announced.wait(SOON)
-        end = time.monotonic() + 1.0
-        while time.monotonic() < end:
+        began = time.monotonic()
+        while (took := time.monotonic() - began) < 1.0 or registry.looks < 2:
             network.put(announcement(2), ttl=9)
-    assert 2 <= registry.looks <= 20
+            assert took < SOON
+    assert registry.looks <= 20 * max(1.0, time.monotonic() - began)
     assert len(registry.beats) == 1
 
 
@@ -357,7 +365,8 @@ def test_it_does_not_spin_while_the_registry_is_lost(
     network.down = True
     with beating(registry, ttl=15.0) as heartbeat:
         assert not heartbeat.announced.wait(1.0)
-    assert 2 <= len(registry.beats) <= 5
+        assert until(lambda: len(registry.beats) >= 2)
+    assert len(registry.beats) <= 2 + 5 * registry.span
 
 
 def test_it_logs_the_loss_and_the_return_and_nothing_between(
@@ -387,8 +396,8 @@ def test_a_poke_announces_soon_and_many_pokes_once_a_second(
             heartbeat.poke()
         assert until(lambda: network.announcements() == (now[-1],))
         heartbeat.poke()
-    assert len(registry.beats) == 2
-    assert registry.beats[1] - registry.beats[0] >= 1.0
+    assert 2 <= len(registry.beats) < 10
+    assert all(later - beat >= 1.0 for beat, later in itertools.pairwise(registry.beats))
 
 
 class Crowded(Watched):
@@ -418,18 +427,21 @@ def test_after_a_clash_it_announces_us_under_our_new_id_at_once(
         scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
         assert heartbeat.announced.wait(SOON)
         assert network.announcements() == (announcement(2),)
-        assert until(lambda: roster.age < 1.0)
+        assert until(lambda: roster.age < math.inf)
         assert roster.peers == ()  # the new one is us, too
     assert caplog.messages == [f"{OURS.id} is taken; this node is {announcement(2).id} from now on"]
 
 
 def test_whoever_takes_every_id_does_not_make_it_spin(network: MemoryNetwork) -> None:
     registry = Crowded(network, OURS.id)
-    clashes: list[int] = []
-    heartbeat = Heartbeat(
-        registry, Roster(registry), lambda: OURS, 15.0, clashed=lambda: clashes.append(1)
-    )
+    clashes: list[float] = []
+
+    def clashed() -> None:
+        clashes.append(time.monotonic())
+
+    heartbeat = Heartbeat(registry, Roster(registry), lambda: OURS, 15.0, clashed=clashed)
     with Scope() as scope:
         scope.spawn("heartbeat", lambda: heartbeat.run(scope.stop))
         assert not heartbeat.announced.wait(1.0)
-    assert 2 <= len(clashes) <= 5
+        assert until(lambda: len(clashes) >= 2)
+    assert len(clashes) <= 2 + 5 * (clashes[-1] - clashes[0])

@@ -6,7 +6,7 @@ import pytest
 
 from pirate.scope import Scope, Stop, StuckError
 
-SECONDS = 5.0
+SECONDS = 20.0
 
 
 def threads() -> set[str]:

@@ -3,6 +3,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from honest import QUICK
 
 from pirate.scope import Scope, Stop
 from pirate.throttle import CREDIT_SECONDS, LEAST_PIECE, MOST_PIECE, Throttle
@@ -85,9 +86,9 @@ def test_pieces_are_small_where_the_rate_is(rate: float, piece: int) -> None:
     assert Throttle(rate).piece == piece
 
 
-def test_a_real_clock_keeps_it_within_a_tenth() -> None:
+def test_by_a_real_clock_it_keeps_to_the_rate_too() -> None:
     throttle, stop = Throttle(10_000_000.0), Stop()
     began = time.monotonic()
     for _ in range(100):
         throttle.spend(100_000, stop)
-    assert time.monotonic() - began == pytest.approx(1.0, rel=0.1)
+    assert 0.9 < time.monotonic() - began < QUICK

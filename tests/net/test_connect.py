@@ -121,7 +121,7 @@ def test_each_has_its_own_time(
 def test_a_deadline_ends_it_and_leaves_what_is_under_way() -> None:
     with Fake(mute) as silent:
         each = runner(silent.address)
-        assert not list(Race(SOON, SOON, Deadline(0.1), Stop()).run([each]))
+        assert not list(Race(SOON, SOON, Deadline(1.5), Stop()).run([each]))
         assert each.connected
         assert each.outcome() is Outcome.STRANGE
         each.close()

@@ -24,7 +24,7 @@ DIGEST = digest_of(CONTENT)
 
 @pytest.fixture(name="dial")
 def _dial() -> Iterator[Dialer]:
-    with contextlib.closing(dialer(stall=0.5)) as dial:
+    with contextlib.closing(dialer(stall=SOON)) as dial:
         yield dial
 
 

@@ -3,12 +3,11 @@ import errno
 import socket
 
 import pytest
+from honest import SOON
 
 from pirate.errors import BindError
 from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address
 from pirate.net.listening import listening
-
-SOON = 5.0
 
 
 def has_ipv6() -> bool:

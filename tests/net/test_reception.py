@@ -120,19 +120,19 @@ def test_a_request_that_is_begun_has_to_be_whole_in_time_though_it_trickles(shar
 
 
 def test_an_idle_guest_is_dropped_in_time(share: Path) -> None:
-    with serving(share, idle=0.3) as server, client(server.address) as line:
+    with serving(share, idle=1.5) as server, client(server.address) as line:
         began = time.monotonic()
         assert stat(line) == ErrorCode.NOT_FOUND
         assert line.closed
-        assert 0.25 < time.monotonic() - began < QUICK
+        assert 1.4 < time.monotonic() - began < QUICK
 
 
 def test_a_guest_who_asks_now_and_then_stays(share: Path) -> None:
-    with serving(share, idle=1.5) as server, client(server.address) as line:
+    with serving(share, idle=4.0) as server, client(server.address) as line:
         for number in range(1, 5):
             line.sock.settimeout(SOON)
             assert stat(line, number) == ErrorCode.NOT_FOUND
-            line.sock.settimeout(0.5)
+            line.sock.settimeout(1.1)
             assert not line.closed
 
 

@@ -120,7 +120,7 @@ def test_a_stop_ends_a_server_with_idle_silent_and_half_asking_guests(share: Pat
 
 def test_a_stop_lets_the_running_answer_finish_and_takes_no_other_request(share: Path) -> None:
     slow = Slow()
-    with Honest(share, answer=slow) as server, client(server.address) as line:
+    with Honest(share, answer=slow, drain=SOON) as server, client(server.address) as line:
         line.send(QUESTION.frame(1) + QUESTION.frame(2))
         assert slow.begun.acquire(timeout=SOON)
         server.stop.set()
@@ -196,7 +196,7 @@ def test_a_client_that_never_takes_what_was_sent_is_waited_for_as_long_as_the_dr
 
 def test_a_stop_refuses_newcomers_while_answers_finish(share: Path) -> None:
     slow = Slow()
-    with Honest(share, answer=slow) as server, client(server.address) as line:
+    with Honest(share, answer=slow, drain=SOON) as server, client(server.address) as line:
         line.send(QUESTION.frame(1))
         assert slow.begun.acquire(timeout=SOON)
         with client(server.address) as idle:
