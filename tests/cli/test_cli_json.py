@@ -105,7 +105,7 @@ def test_a_peer_that_is_silent_is_listed_beside_those_that_answer(
     pirate: Pirate, files: Honest
 ) -> None:
     with Fake(mute) as silent:
-        flags = ("--peer", files.address, "--peer", silent.address, "--timeout", "3s")
+        flags = ("--peer", files.address, "--peer", silent.address, "--timeout", "2s")
         peers, ls = pirate("peers", "--json", *flags), pirate("ls", "--json", *flags)
     assert valid(peers, "peers")
     assert valid(ls, "ls")

@@ -72,11 +72,11 @@ def test_nothing_to_list_is_a_remark_and_no_failure(pirate: Pirate, files: Hones
 
 def test_a_peer_that_is_silent_costs_ls_a_remark_only(pirate: Pirate, files: Honest) -> None:
     with Fake(mute) as silent:
-        peers = ("--peer", silent.address, "--peer", files.address, "--timeout", "3s")
+        peers = ("--peer", silent.address, "--peer", files.address, "--timeout", "2s")
         done, quiet = pirate("ls", *peers), pirate("ls", *peers, "-q")
     assert done.code == 0
     # Who notices first, the question or the connection, is a matter of a moment.
-    why = "(does not answer in time|sends nothing for 3 s)"
+    why = "(does not answer in time|sends nothing for 2 s)"
     assert re.fullmatch(f"pirate: {silent.address} is not listed: {why}\n", done.err)
     assert (quiet.out, quiet.err) == (done.out, "")
 

@@ -27,7 +27,7 @@ def _poisoned(etcd: EtcdServer, request: pytest.FixtureRequest) -> Iterator[Vict
     endpoint = Endpoint(*etcd.address, secure=False)
     with (
         Victim(ports=request.param) as victim,
-        closing(MultiEndpointEtcd3Client([endpoint], timeout=5.0)) as client,
+        closing(MultiEndpointEtcd3Client([endpoint], timeout=20.0)) as client,
     ):
         puts = []
         for number in range(RECORDS):

@@ -32,4 +32,4 @@ def ours(etcd: EtcdServer, handles: ExitStack) -> EtcdRegistry:
 def operator(etcd: EtcdServer, handles: ExitStack) -> Any:
     """Somebody else with a client and no manners."""
     endpoint = Endpoint(*etcd.address, secure=False)
-    return handles.enter_context(closing(MultiEndpointEtcd3Client([endpoint], timeout=5.0)))
+    return handles.enter_context(closing(MultiEndpointEtcd3Client([endpoint], timeout=20.0)))

@@ -143,8 +143,8 @@ def test_who_does_not_renew_is_gone_when_the_lease_runs_out(
 
 
 def test_who_renews_stays(rig: Rig, handles: ExitStack, theirs: Registry) -> None:
-    ours = handles.enter_context(closing(rig.handle(ttl=4.0)))
-    for _ in range(12):  # in more time than a lease has
+    ours = handles.enter_context(closing(rig.handle(ttl=3.0)))
+    for _ in range(9):  # in more time than a lease has
         ours.announce(OURS, Deadline(SOON))
         rig.pass_time(0.5)
     assert sees(rig, theirs, OURS)

@@ -107,7 +107,10 @@ def test_a_frozen_etcd_does_not_hold_up_the_end(etcd: EtcdServer) -> None:
     assert time.monotonic() - start < 1.5 + SLACK
 
 
-def test_a_peer_that_ends_is_gone_at_once(etcd: EtcdServer) -> None:
+def test_a_peer_that_ends_is_gone_at_once(
+    etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pirate.roster.WITHDRAW_SECONDS", SOON)
     with beating(EtcdRegistry((etcd.address,), TTL)) as heartbeat:
         assert heartbeat.announced.wait(SOON)
     assert not seen_by_etcd(etcd)
@@ -187,7 +190,7 @@ def test_a_dead_member_does_not_matter_while_another_lives(
     monkeypatch.setattr("random.choice", lambda members: members[0])  # where clients begin
     address = black_hole if dead == "black hole" else Address("127.0.0.1", free_port())
     with closing(EtcdRegistry((address, etcd.address))) as registry:
-        registry.announce(OURS, Deadline(3.0))
+        registry.announce(OURS, Deadline(SOON))
         assert names(registry) == ["n1"]
 
 
