@@ -14,7 +14,7 @@ from shelf import Shelf
 
 from pirate import library as library_module
 from pirate import scanning
-from pirate.disk import hashcache, hashing, hashrows
+from pirate.disk import hashcache, hashfile, hashing, hashrows
 from pirate.disk.hashing import Hashed, Job
 from pirate.model import Digest
 from pirate.scope import Stop
@@ -258,9 +258,9 @@ def test_whatever_happens_to_the_cache_no_digest_is_wrong(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    trouble = Trouble(state / hashcache.NAME, 17)
+    trouble = Trouble(state / hashfile.NAME, 17)
     # It strikes between scans and within them: before the cache is opened and once it is.
-    real = hashcache._opened
+    real = hashfile._opened
 
     def troubled(path: str, patience: float) -> Iterator[sqlite3.Connection]:
         if trouble.random.random() < 0.2:
@@ -270,7 +270,7 @@ def test_whatever_happens_to_the_cache_no_digest_is_wrong(
                 trouble.strike()
             yield connection
 
-    monkeypatch.setattr(hashcache, "_opened", contextmanager(troubled))
+    monkeypatch.setattr(hashfile, "_opened", contextmanager(troubled))
     saved = 0
     with trouble.lasting:
         shelf = Shelf(share, state=state)
@@ -293,7 +293,7 @@ def test_without_the_checksum_digests_would_be_wrong(
     share: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashrows, "_check", lambda *_: bytes(8))
-    trouble = Trouble(state / hashcache.NAME, 17)
+    trouble = Trouble(state / hashfile.NAME, 17)
     wrong = 0
     truth = changed(share, trouble.random)
     for _ in range(ROUNDS):

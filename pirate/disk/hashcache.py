@@ -5,18 +5,14 @@ identity. So anything may happen to the cache at any time, and costs time at wor
 """
 
 import contextlib
-import logging
-import os
-import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from pirate.chain import MOST_LINKS, STATE_SIZE
+from pirate.disk.hashfile import Connection, HashFile
 from pirate.disk.hashing import Hashed, settled
 from pirate.disk.hashrows import (
-    LONGEST_BLOCK,
     Row,
     block,
     block_of,
@@ -32,13 +28,6 @@ from pirate.disk.tree import Identity
 from pirate.model import Digest
 from pirate.scope import Stop
 
-log = logging.getLogger(__name__)
-
-NAME = "hashes.db"
-
-# What is in a file of another version is not looked at.
-VERSION = 2
-
 # Rows that no file had for so long are dropped; that one has is noted no more often.
 KEPT_DAYS = 90
 NOTED_DAYS = 30
@@ -47,42 +36,18 @@ NOTED_DAYS = 30
 READ_PATIENCE = 1.0
 WRITE_PATIENCE = 0.2
 
-# A damaged tree of pages may take for ever to walk.
-LONGEST_SECONDS = 30.0
-_STEPS = 100_000
-
 # Keys a query, and rows that wait for a cache that cannot be written.
 _QUERY = 500
 _WAITING = 200_000
 
 _DAY = 86_400
-_LONGEST = MOST_LINKS * STATE_SIZE + LONGEST_BLOCK
 
-_BLOCKS = (
-    "create table if not exists blocks (device integer, block integer, seen integer, rows blob,"
-    " primary key (device, block))"
-)
-_CHAINS = (
-    "create table if not exists chains (device integer, inode integer, seen integer, states blob,"
-    " primary key (device, inode))"
-)
 _FIND = "select block, seen, rows from blocks where device = ? and block in ({})"
 _FIND_CHAIN = "select states from chains where device = ? and inode = ?"
 _BEFORE = "select rows from blocks where device = ? and block = ?"
 _KEEP = "insert or replace into blocks values (?, ?, ?, ?)"
 _KEEP_CHAIN = "insert or replace into chains values (?, ?, ?, ?)"
 _PRUNE = ("delete from blocks where seen < ?", "delete from chains where seen < ?")
-
-# No cache of ours, or not any more: it is set aside. Everything else may pass.
-_DAMAGED = {
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_ERROR,  # as when the table is not there
-    sqlite3.SQLITE_TOOBIG,
-}
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-_Work = Callable[[sqlite3.Connection], None]
 
 # What is to be written of a file: device, inode, row, and its chain, empty if it has none.
 _Waiting = tuple[int, int, bytes, bytes]
@@ -130,7 +95,7 @@ class HashCache:
     """
 
     def __init__(self, state: State, *, clock: Callable[[], float] = time.time) -> None:
-        self._state = state
+        self._file = HashFile(state)
         self._clock = clock
         self._waiting: list[_Waiting] = []
 
@@ -138,12 +103,12 @@ class HashCache:
         """What the files had when they were hashed, of those that need not be read again."""
         known = Known([None] * len(asked.identities), {})
 
-        def look(connection: sqlite3.Connection) -> None:
+        def look(connection: Connection) -> None:
             for hit in self._hits(connection, asked, known, stop):
                 self._match(connection, asked, known, hit)
 
         if asked.identities:
-            self._use(look, READ_PATIENCE)
+            self._file.use(look, READ_PATIENCE)
         return known
 
     def keep(self, hashed: Hashed, label: int = 0) -> None:
@@ -161,7 +126,7 @@ class HashCache:
     def flush(self) -> None:
         """Write what is to be kept; if that cannot be now, it waits for the next time."""
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.execute("begin immediate")
             connection.executemany(_KEEP, self._blocks(connection))
             connection.executemany(_KEEP_CHAIN, self._chains())
@@ -169,21 +134,19 @@ class HashCache:
             self._waiting = []
 
         if self._waiting:
-            self._use(write, WRITE_PATIENCE)
+            self._file.use(write, WRITE_PATIENCE)
 
     def prune(self) -> None:
         """Drop the rows that no file had for long."""
         since = self._today() - KEPT_DAYS
 
-        def drop(connection: sqlite3.Connection) -> None:
+        def drop(connection: Connection) -> None:
             for statement in _PRUNE:
                 connection.execute(statement, (since,))
 
-        self._use(drop, WRITE_PATIENCE)
+        self._file.use(drop, WRITE_PATIENCE)
 
-    def _hits(
-        self, connection: sqlite3.Connection, asked: Asked, known: Known, stop: Stop
-    ) -> list[_Hit]:
+    def _hits(self, connection: Connection, asked: Asked, known: Known, stop: Stop) -> list[_Hit]:
         """Know the small files that are as they were; the rows of the others."""
         hits: list[_Hit] = []
         since = self._today() - NOTED_DAYS
@@ -205,7 +168,7 @@ class HashCache:
                         hits.append(_Hit(at, row, noted))
         return hits
 
-    def _blocks(self, connection: sqlite3.Connection) -> Iterator[tuple[int, int, int, bytes]]:
+    def _blocks(self, connection: Connection) -> Iterator[tuple[int, int, int, bytes]]:
         """The blocks that are to be written, with what is in them already."""
         blocks: dict[tuple[int, int], list[bytes]] = {}
         for device, inode, row, _ in self._waiting:
@@ -222,7 +185,7 @@ class HashCache:
             if states:
                 yield _signed(device), _signed(inode), today, states
 
-    def _match(self, connection: sqlite3.Connection, asked: Asked, known: Known, hit: _Hit) -> None:
+    def _match(self, connection: Connection, asked: Asked, known: Known, hit: _Hit) -> None:
         """Know the file that a row is about, if it may be."""
         at, row = hit.at, hit.row
         identity = asked.identities[at]
@@ -243,69 +206,8 @@ class HashCache:
         if hashed.states:
             known.states[at] = hashed.states
 
-    def _use(self, work: Callable[[sqlite3.Connection], object], patience: float) -> None:
-        """Open the cache for some work; it is done, or it cannot be done now."""
-        path = self._state.place(NAME)
-        if not path:
-            return
-        for _ in range(2):
-            try:
-                with _opened(path, patience) as connection:
-                    work(connection)
-            except (sqlite3.Error, MemoryError, ValueError) as error:
-                if not self._mended(path, error):
-                    return
-            else:
-                return
-
-    def _mended(self, path: str, error: Exception) -> bool:
-        """Set a damaged cache aside; False if that is not what is wrong."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _BUSY:
-            log.debug("the hash cache is locked by another process")
-        elif code not in _DAMAGED and not isinstance(error, ValueError):
-            self._state.note(f"hashes: {error}")
-        else:
-            try:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{path}-journal")
-                os.replace(path, f"{path}.bad")
-            except OSError as trouble:
-                self._state.note((trouble.strerror or str(trouble)).lower())
-                return False
-            log.info("the hash cache is begun anew, %r is set aside: %s", path, error)
-            return bool(self._state.place(NAME))
-        return False
-
     def _today(self) -> int:
         return int(self._clock() // _DAY)
-
-
-@contextlib.contextmanager
-def _opened(path: str, patience: float) -> Iterator[sqlite3.Connection]:
-    end = time.monotonic() + LONGEST_SECONDS
-    with contextlib.closing(
-        sqlite3.connect(path, timeout=patience, isolation_level=None)
-    ) as connection:
-        connection.text_factory = bytes  # whatever garbage comes as text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * _LONGEST)
-        connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
-        # No WAL: its index is mapped, and whoever truncates that file ends us by SIGBUS.
-        connection.execute("pragma journal_mode = delete")
-        # No fsync either: what a power failure takes away or damages costs time only.
-        connection.execute("pragma synchronous = off")
-        connection.execute("pragma trusted_schema = off")
-        connection.execute("pragma cell_size_check = on")
-        version = connection.execute("pragma user_version").fetchone()
-        if version == (0,):
-            connection.execute("begin immediate")
-            for table in (_BLOCKS, _CHAINS):
-                connection.execute(table)
-            connection.execute(f"pragma user_version = {VERSION}")
-            connection.execute("commit")
-        elif version != (VERSION,):
-            raise ValueError(f"its version is {version}")
-        yield connection
 
 
 def _queries(identities: Sequence[Identity]) -> Iterator[tuple[int, dict[int, list[int]]]]:
@@ -324,7 +226,7 @@ def _queries(identities: Sequence[Identity]) -> Iterator[tuple[int, dict[int, li
     yield from devices.items()
 
 
-def _chain(connection: sqlite3.Connection, identity: Identity) -> object:
+def _chain(connection: Connection, identity: Identity) -> object:
     """What is kept of the chain of a file."""
     key = _signed(identity.device), _signed(identity.inode)
     (states,) = connection.execute(_FIND_CHAIN, key).fetchone() or (None,)

@@ -13,7 +13,7 @@ import pytest
 from honest import QUICK, some_bytes
 
 from pirate.chain import LEAST_SEGMENT
-from pirate.disk import hashcache, hashing
+from pirate.disk import hashcache, hashfile, hashing
 from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, Asked, HashCache
 from pirate.disk.hashing import Hashed, Job, hash_one
 from pirate.disk.state import State
@@ -34,7 +34,7 @@ def _folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="file")
 def _file(folder: Path) -> Path:
-    return folder / hashcache.NAME
+    return folder / hashfile.NAME
 
 
 @pytest.fixture(name="cache")
@@ -320,9 +320,9 @@ def test_a_cache_that_cannot_be_had_costs_one_line(
     folder = tmp_path / "state"
     folder.mkdir()
     if what == "folder":
-        (folder / hashcache.NAME).mkdir()
+        (folder / hashfile.NAME).mkdir()
     if what == "pipe":
-        os.mkfifo(folder / hashcache.NAME)
+        os.mkfifo(folder / hashfile.NAME)
     cache = HashCache(State("/dev/null/nowhere" if what == "nowhere" else str(folder)))
     for _ in range(3):
         keep(cache, HASHED)
