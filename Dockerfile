@@ -11,10 +11,10 @@ USER pirate
 WORKDIR /data
 EXPOSE 7070
 
-# Asks the peer itself and nobody else; it answers while it is still hashing, too. For a peer
-# that does not listen on port 7070, say so with --health-cmd.
+# Whether the peer answers, which it does while it is still hashing, too: --check would fail then,
+# and a peer that is well be restarted. Where it does not listen on port 7070 --health-cmd says so.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-    CMD PIRATE_ETCD= pirate peers -q --discovery static --peer 127.0.0.1:7070 || exit 1
+    CMD pirate status 127.0.0.1:7070 || exit 1
 
 # `pirate serve` withdraws from the registry on SIGTERM and ends.
 STOPSIGNAL SIGTERM

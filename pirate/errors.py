@@ -44,6 +44,20 @@ class NoNetworkError(PirateError):
     exit_code = 4
 
 
+class NoServeError(PirateError):
+    """Start one with `pirate serve`, or name the --state folder or the address of another's."""
+
+    code = "no_network"
+    exit_code = 4
+
+
+class NotReadyError(PirateError):
+    """Wait for the end of the first look at its folders; what is hashed is shared already."""
+
+    code = "not_ready"
+    exit_code = 12
+
+
 class TransferFailedError(PirateError):
     """Run the same command again: what has arrived is kept."""
 

@@ -1,6 +1,8 @@
 """Where the parts of a server are chosen and joined."""
 
 import logging
+import math
+import os
 import resource
 import secrets
 import socket
@@ -32,6 +34,8 @@ from pirate.serve.server import WORKERS, Server
 from pirate.serve.sightings import Sightings
 from pirate.sharing import shares
 from pirate.throttle import Throttle
+from pirate.wire import messages
+from pirate.wire.fields import PATH_LIMIT, PATHS_LIMIT, REASON_LIMIT, fitted
 from pirate.wire.messages import Hello
 
 if TYPE_CHECKING:
@@ -91,12 +95,14 @@ class Node:
             changed=self._changed,
             cache=HashCache(state),
         )
-        self._rescan = settings.rescan
+        self._folders = shared.roots
+        self._rescan, self._told = settings.rescan, False
         self._watch = self._watching(shared) if settings.watch else None
         limit = settings.limit_up
-        handler = Handler(
+        self._handler = handler = Handler(
             self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard
         )
+        handler.state = self.state
         self._server = Server(
             listener,
             self.greeting,
@@ -121,7 +127,11 @@ class Node:
         return self._whereabouts.addresses
 
     def start(self, scope: Scope) -> None:
-        """Start every thread; they end when ``scope`` does."""
+        """Start every thread; they end when ``scope`` does.
+
+        From here on commands on this machine ask us, and are told if we know little yet.
+        """
+        self._identity.serving(_nearest(self.listen))
         scope.spawn("library", lambda: self.library.run(scope.stop))
         if watch := self._watch:
             scope.spawn("watch", lambda: watch.run(scope.stop))
@@ -136,8 +146,6 @@ class Node:
             scanned.wait()
         if self.announces and not stop.is_set:
             self.heartbeat.announced.wait(START_SECONDS)
-        if not stop.is_set:
-            self._identity.serving(_nearest(self.listen))
         return not stop.is_set
 
     def greeting(self, guest: Address) -> Hello:
@@ -163,6 +171,33 @@ class Node:
         """Whom we know, and ourselves."""
         return self.roster.known(self.announcement())
 
+    def state(self) -> messages.State:
+        """How we are, for a guest of this machine that asks."""
+        catalog, done, roster = self.library.catalog, self.library.progress, self.roster.snapshot
+        age = self.roster.age
+        return messages.State(
+            pid=os.getpid(),
+            started=int(self._started),
+            listen=str(self.listen),
+            addresses=tuple(map(str, self.addresses)),
+            folders=tuple(fitted(each, PATH_LIMIT) for each in self._folders[:PATHS_LIMIT]),
+            files=len(catalog),
+            size=catalog.size,
+            ready=self.library.scanned.is_set(),
+            hashed_files=done.files,
+            files_to_hash=done.of_files,
+            hashed_bytes=done.bytes,
+            bytes_to_hash=done.of_bytes,
+            watching=self._told,
+            transfers=max(0, self._server.answering - 1),  # who asks this is one of them
+            sent=self._handler.sent,
+            registry=self.roster.kind,
+            problem=fitted(str(roster.problem or ""), REASON_LIMIT),
+            age=int(age) if math.isfinite(age) else messages.UNKNOWN_AGE,
+            announced=self.announces and self.heartbeat.announced.is_set(),
+            peers=len(roster.peers),
+        )
+
     def _watching(self, shares: Shares) -> "Watch | None":
         """Who watches the folders, where the system has what that needs."""
         try:
@@ -174,6 +209,7 @@ class Node:
 
     def _watched(self, completely: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """All changes are told from now on, or not all any more."""
+        self._told = completely
         seconds = WATCHED_RESCAN_SECONDS if completely else RESCAN_SECONDS
         self.library.rescan_every(self._rescan or seconds)
 
@@ -204,7 +240,7 @@ def _nearest(listen: Address) -> Address:
 
 
 def _host_name() -> str:
-    return socket.gethostname().encode()[:64].decode(errors="ignore") or "pirate"
+    return fitted(socket.gethostname(), 64) or "pirate"
 
 
 def _raise_descriptors() -> int:

@@ -35,7 +35,8 @@ LOOK_SECONDS = 0.1
 class Snapshot:
     """The peers as they were known at ``taken``, on the roster's clock.
 
-    ``problem`` is why the registry has not given its whole answer since; then they are stale.
+    ``problem`` is why the registry has not given its whole answer since; then they are stale,
+    and so is what is known before the registry was ever asked.
     """
 
     peers: tuple[Peer, ...] = ()
@@ -45,7 +46,7 @@ class Snapshot:
     @property
     def stale(self) -> bool:
         """Whether there may be peers that we do not know, or known ones that are gone."""
-        return self.problem is not None
+        return self.problem is not None or self.taken == -math.inf
 
 
 class Roster:

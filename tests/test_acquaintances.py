@@ -15,6 +15,7 @@ from pirate.deadline import Deadline
 from pirate.model import Address, Announcement, PeerId
 from pirate.net.dial import Dialer
 from pirate.node import Node
+from pirate.roster import Heartbeat
 from pirate.scope import Scope
 
 
@@ -104,6 +105,20 @@ def test_a_named_peer_that_does_not_answer_has_nothing_to_tell(client: Dialer) -
     registry = Acquaintances(client, (nobody(),))
     registry.heard(here(1), "127.0.0.1")
     assert [peer.name for peer in registry.peers(Deadline(SOON))] == ["n1"]
+
+
+def test_a_serve_that_has_not_looked_around_yet_has_no_answer_for_its_machine(
+    tmp_path: Path, client: Dialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Heartbeat, "run", lambda _, stop: stop.wait())
+    flags = {"listen": "127.0.0.1:0", "drain": "1s", "discovery": "static"}
+    node = Node(load(flags, {}, os.devnull), (str(tmp_path),))
+    with Scope() as scope:
+        node.start(scope)
+        home = Home(client, (node.listen,))
+        assert home.peers(Deadline(5.0)) == ()
+        node.roster.refresh(Deadline(5.0))
+        assert [peer.id for peer in home.peers(Deadline(5.0))] == [node.hello.peer]
 
 
 def test_a_serve_of_this_machine_tells_of_itself(hub: Node, client: Dialer) -> None:

@@ -16,17 +16,22 @@ from honest import NEVER, QUICK, SOON, dialer, digest_of, hello, some_bytes
 from processes.peers import until
 
 from pirate.config import Settings, load
+from pirate.disk.identity import running as addresses_of_running
+from pirate.disk.state import State
 from pirate.errors import BindError, NoNetworkError, UsageError
 from pirate.fetch.get import Getter
 from pirate.fetch.target import IfExists, Target
 from pirate.fetch.terms import Terms
+from pirate.library import Library
 from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.network import Network
 from pirate.node import Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
 from pirate.roster import Roster
+from pirate.scanning import Progress
 from pirate.scope import Scope, Stop
-from pirate.wire.messages import Stat
+from pirate.wire.messages import UNKNOWN_AGE, Read, Stat, Status, decode
+from pirate.wire.messages import State as StateMessage
 
 CONTENT = some_bytes(500_000)
 DIGEST = digest_of(CONTENT)
@@ -198,6 +203,56 @@ def test_a_command_asks_the_serve_of_its_machine_unless_it_is_told_not_to(tmp_pa
         with Network(settings(**quiet), refresh=True) as network:
             network.widen()
             assert network.kind == "mdns"
+
+
+def test_a_serve_is_found_and_tells_how_it_is_while_it_still_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "scan", lambda _, stop, __: stop.wait())
+    state = str(tmp_path / "state")
+    node = Node(settings(state=state), (str(tmp_path),))
+    with Scope() as scope, closing(dialer()) as dial:
+        node.start(scope)
+        [address] = addresses_of_running(State(state))
+        with dial.talk(Peer((address,)), NEVER, Stop()) as conversation:
+            told = conversation.state(NEVER)
+            assert (told.ready, told.files, told.transfers) == (0, 0, 0)
+            monkeypatch.setattr(Library, "progress", Progress(1, 2, 10, 30))
+            told = conversation.state(NEVER)
+    assert (told.hashed_files, told.files_to_hash) == (1, 2)
+    assert (told.hashed_bytes, told.bytes_to_hash) == (10, 30)
+
+
+def test_a_node_tells_its_own_machine_how_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(CONTENT)
+    with running(tmp_path / "a", name="a") as node, client(node.listen) as line:
+        for number, length in ((1, 1000), (2, 10)):
+            line.send(Read(DIGEST, 0, length).frame(number))
+            assert line.frame()[0].length == length
+        line.send(Status().frame(3))
+        told = decode(*line.frame())
+    assert isinstance(told, StateMessage)
+    assert (told.pid, told.listen, told.sent) == (os.getpid(), str(node.listen), 1010)
+    assert (told.ready, told.files, told.size) == (1, 1, len(CONTENT))
+    assert told.folders == (str(tmp_path / "a"),)
+    assert told.addresses == (str(node.listen),)
+    assert (told.registry, told.problem, told.announced, told.peers) == ("", "", 0, 0)
+    assert abs(told.started - time.time()) < SOON
+
+
+def test_a_lost_registry_and_untold_changes_are_part_of_how_a_node_is(tmp_path: Path) -> None:
+    with running(tmp_path / "a") as node:
+        network = MemoryNetwork()
+        network.down = True
+        node.roster._registry = MemoryRegistry(network)
+        node.roster.refresh(NEVER)
+        for complete in (True, False):
+            node._watched(complete)
+            assert node.state().watching == complete
+        told = node.state()
+        assert (told.registry, told.problem) == ("memory", str(node.roster.problem))
+        assert told.age < UNKNOWN_AGE
 
 
 def test_after_a_clash_a_node_is_somebody_else_to_all(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_it_tells_of_us_and_of_those_who_announce_themselves_but_no_hearsay(
         Peer((Address("127.0.0.1", 1),)),
     )
     roster = Roster(heard)
-    assert roster.known(announcement(4)) == Known((announcement(4),), math.inf, stale=False)
+    assert roster.known(announcement(4)) == Known((announcement(4),), math.inf, stale=True)
     roster.refresh(Deadline(SOON))
     told = roster.known(announcement(4)).announcements
     assert told == (announcement(2), announcement(4))

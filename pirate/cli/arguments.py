@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from pirate import __version__
 from pirate.errors import UsageError
 
-COMMANDS = ("serve", "get", "ls", "info", "peers", "doctor", "hash", "verify")
+COMMANDS = ("serve", "get", "ls", "info", "peers", "status", "doctor", "hash", "verify")
 
 _EXAMPLES = """\
 examples:
@@ -82,6 +82,7 @@ def parser() -> Parser:
     _ls(_add(commands, "ls [PATTERN]", "list the files of the whole network", _LS_EXAMPLES))
     _info(_add(commands, "info REF", "show one file: names, size, holders"))
     _peers(_add(commands, "peers", "show who is out there, and who answers"))
+    _status(_add(commands, "status [HOST:PORT]...", "show how the serve of this machine is"))
     _doctor(_add(commands, "doctor", "look for what is wrong with this machine's set-up"))
     _hash(_add(commands, "hash FILE...", "print the SHA-1 of local files, as sha1sum does"))
     _verify(_add(commands, "verify [DIR]...", "read what we share again, and say what has rotted"))
@@ -251,6 +252,17 @@ def _info(command: Parser) -> None:
 
 def _peers(command: Parser) -> None:
     _asking(command)
+    _output(command)
+
+
+def _status(command: Parser) -> None:
+    command.add_argument(
+        "addresses", metavar="HOST:PORT", nargs="*", help="of this machine, instead of our own"
+    )
+    command.add_argument(
+        "--check", action="store_true", help="say nothing; exit code 0 if it is ready"
+    )
+    command.add_argument("--state", metavar="DIR", help="that of the serve (~/.local/state/pirate)")
     _output(command)
 
 

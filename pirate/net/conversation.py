@@ -21,6 +21,8 @@ MOST_PEERS = 10_000
 
 _NEVER = Deadline.within(None)
 
+Answered = messages.Entries | messages.Entry | messages.Links | messages.Peers | messages.State
+
 
 class Page(NamedTuple):
     """A part of a peer's catalog; ``files`` and ``size`` are of the whole.
@@ -162,6 +164,15 @@ class Conversation:
             if ended:
                 return answer, records
 
+    def state(self, deadline: Deadline) -> messages.State:
+        """How the peer is; RefusedError "denied" if it is on another machine."""
+        self._send(messages.Status())
+        match self._receive(deadline)[0]:
+            case messages.State() as state:
+                return state
+            case _:
+                raise ProtocolError("STATUS is answered by STATE")
+
     def read(self, digest: Digest, offset: int, length: int) -> None:
         """Ask for a range; ``data_into`` gives its bytes. Several may be outstanding."""
         if self.session.idle:
@@ -205,9 +216,7 @@ class Conversation:
     def _send(self, message: messages.Request) -> None:
         self.channel.send(self.session.ask(message))
 
-    def _receive(
-        self, deadline: Deadline
-    ) -> tuple[messages.Entries | messages.Entry | messages.Links | messages.Peers, bool]:
+    def _receive(self, deadline: Deadline) -> tuple[Answered, bool]:
         """The next frame's message, and whether it ends its answer."""
         while True:
             header, body = self.channel.receive(deadline)

@@ -144,7 +144,7 @@ class Reception:
                 log.debug("cannot accept: %s", error)
                 self._make_room()
                 return
-            self._welcome(Guest(Channel(sock, stall=self._limits.stall), _seen(where)))
+            self._welcome(Guest(Channel(sock, stall=self._limits.stall), seen(where)))
 
     def _welcome(self, guest: Guest) -> None:
         """Greet a newcomer. Where there are too many, the oldest silent one makes room."""
@@ -265,7 +265,7 @@ class Reception:
                 self._farewell.part(self._released.popleft()[0].channel)
 
 
-def _seen(where: tuple[object, ...]) -> Address:
+def seen(where: tuple[object, ...]) -> Address:
     """Where a guest is. IPv4 looks the same however it came, and zones are nobody else's."""
     host, port = (str(where[0]), int(str(where[1]))) if where else ("local", 0)
     host = host.partition("%")[0]

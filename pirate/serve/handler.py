@@ -1,6 +1,7 @@
 """A request to its answer."""
 
 import contextlib
+import ipaddress
 import select
 import threading
 from bisect import bisect_right
@@ -13,7 +14,7 @@ from pirate.errors import NotFoundError, PirateError, StaleError
 from pirate.library import Library
 from pirate.model import Announcement, Digest, Known
 from pirate.net.channel import Channel
-from pirate.net.reception import BUSY_RETRY_MS
+from pirate.net.reception import BUSY_RETRY_MS, seen
 from pirate.throttle import Throttle
 from pirate.wire import messages
 from pirate.wire.entries import Run
@@ -42,6 +43,10 @@ class Handler:
 
         ``heard`` is called with what a guest announces of itself, and the host it comes from.
         """
+        # How we are, for the guests of this machine; without it nobody is told.
+        self.state: Callable[[], messages.State] | None = None
+        self.sent = 0  # bytes of files, since the start
+        self._lock = threading.Lock()  # guards sent
         self._library = library
         self._known = known
         self._heard = heard
@@ -70,6 +75,10 @@ class Handler:
                     self._chain(channel, number, request)
                 case messages.Roster():
                     self._roster(channel, number, request, host)
+                case messages.Status():
+                    if self.state is None or not _from_here(channel, host):
+                        raise _StrangerError("only this machine is told")
+                    channel.send(self.state().frame(number))
                 case _:
                     assert_never(request)
         except PirateError as error:
@@ -133,6 +142,8 @@ class Handler:
                 source.check()
                 channel.send(Header(Kind.DATA, offset + count == end, number, count).encode())
                 channel.send_file(source.file, offset, count)
+                with self._lock:
+                    self.sent += count
                 offset += count
                 if offset == end:
                     return
@@ -172,12 +183,27 @@ class _RangeError(PirateError):
     """Ask for a range inside the file."""
 
 
+class _StrangerError(PirateError):
+    """Ask on the machine itself."""
+
+
 _CODES = {
     NotFoundError: ErrorCode.NOT_FOUND,
     StaleError: ErrorCode.STALE,
     _RangeError: ErrorCode.RANGE,
     _BusyError: ErrorCode.BUSY,
+    _StrangerError: ErrorCode.DENIED,
 }
+
+
+def _from_here(channel: Channel, host: str) -> bool:
+    """Whether a guest is on this machine: nobody else comes from the address that it reaches."""
+    if host == seen(channel.sock.getsockname()).host:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _records(announcements: Iterable[Announcement]) -> Iterator[str]:

@@ -59,6 +59,11 @@ class Server:
         self._scope = Scope()  # its own: a stop lets running answers finish first
         self._ending = False
 
+    @property
+    def answering(self) -> int:
+        """How many guests are being answered, or have a request that waits for that."""
+        return self._unanswered
+
     def run(self, stop: Stop) -> None:
         """Serve until stopped; then ``drain`` seconds for answers to finish and to arrive."""
         with self._scope:

@@ -14,6 +14,7 @@ from pirate.model import Digest, Entry, PeerId
 
 NAME_LIMIT = 1024
 NAMES_LIMIT = 16
+REASON_LIMIT = 255
 
 
 class Reader:
@@ -191,7 +192,7 @@ u64 = Annotated[int, UInt(8)]
 sha1 = Annotated[Digest, Fixed(Digest)]
 peer_id = Annotated[PeerId, Fixed(PeerId)]
 text_64 = Annotated[str, Text(64)]
-text_255 = Annotated[str, Text(255)]
+text_255 = Annotated[str, Text(REASON_LIMIT)]
 entry = Annotated[Entry, EntryCodec()]
 # As many as fit one frame of 64 KiB.
 STATES_LIMIT = 3276
@@ -201,6 +202,17 @@ RECORD_LIMIT = 1024
 RECORDS_LIMIT = 63
 record = Annotated[str, Text(RECORD_LIMIT)]
 records = Annotated[tuple[str, ...], Many(Text(RECORD_LIMIT), RECORDS_LIMIT)]
+# As many as a record has, and as many paths as fit one frame with all else of STATE.
+addresses = Annotated[tuple[str, ...], Many(Text(64), 8)]
+PATH_LIMIT = 1024
+PATHS_LIMIT = 32
+paths = Annotated[tuple[str, ...], Many(Text(PATH_LIMIT), PATHS_LIMIT)]
+
+
+def fitted(text: str, limit: int) -> str:
+    """As much of ``text`` as fits ``limit`` bytes; U+FFFD stands for what is no Unicode."""
+    data = text.encode(errors="surrogateescape").decode(errors="replace").encode()
+    return data[:limit].decode(errors="ignore")
 
 
 def _layout(message: Any) -> dict[str, Codec]:  # noqa: ANN401 - dataclasses take any class

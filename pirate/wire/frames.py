@@ -40,6 +40,8 @@ class Kind(enum.IntEnum):
     LINKS = 0x17
     ROSTER = 0x20
     PEERS = 0x21
+    STATUS = 0x24
+    STATE = 0x25
 
 
 # The largest body in bytes, checked before a body is read or anything is allocated.
@@ -56,6 +58,8 @@ LIMITS: dict[int, int] = {
     Kind.LINKS: CONTROL_LIMIT,
     Kind.ROSTER: 2048,
     Kind.PEERS: CONTROL_LIMIT,
+    Kind.STATUS: 64,
+    Kind.STATE: CONTROL_LIMIT,
 }
 
 MAY_BE_SKIPPED = 0x80

@@ -12,8 +12,10 @@ from pirate.errors import ProtocolError
 from pirate.wire.entries import entries
 from pirate.wire.fields import (
     Reader,
+    addresses,
     entry,
     layout,
+    paths,
     peer_id,
     record,
     records,
@@ -89,6 +91,11 @@ class Hello(Message):
     name: text_64
     agent: text_64
     seen: text_64 = ""
+
+    @property
+    def version(self) -> str:
+        """That of its program, if the agent text tells it as ours does: ``pirate/1.0 linux``."""
+        return self.agent.partition(" ")[0].partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +214,58 @@ class Peers(Message):
     records: records
 
 
+@dataclass(frozen=True, slots=True)
+class Status(Message):
+    """How are you? STATE answers, to a client on the server's own machine only."""
+
+    KIND = Kind.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class State(Message):
+    """How the server is now, beside what its HELLO tells; what is no number may be cut off.
+
+    ``ready``, ``watching`` and ``announced`` are not 0 if they hold: the first scan is done,
+    changes are told, the registry has what the server says of itself. The four numbers between
+    tell how far the scan is. ``age`` is seconds since the registry last gave its whole answer,
+    UNKNOWN_AGE if it never did, and ``problem`` why it does not.
+    """
+
+    KIND = Kind.STATE
+    pid: u32
+    started: u64
+    listen: text_64
+    addresses: addresses
+    folders: paths
+    files: u64
+    size: u64
+    ready: u8
+    hashed_files: u64
+    files_to_hash: u64
+    hashed_bytes: u64
+    bytes_to_hash: u64
+    watching: u8
+    transfers: u32
+    sent: u64
+    registry: text_64
+    problem: text_255
+    age: u32
+    announced: u8
+    peers: u32
+
+
 UNKNOWN_AGE = 0xFFFF_FFFF
 
-Request = List | Stat | Read | Chain | Roster
-Answer = Entries | Entry | Links | Peers | Error
+Request = List | Stat | Read | Chain | Roster | Status
+Answer = Entries | Entry | Links | Peers | State | Error
 
 # Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
 MESSAGES: dict[int, type[Message]] = {
     message.KIND: message
-    for message in (Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links, Roster, Peers)
+    for message in (
+        *(Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links, Roster, Peers),
+        *(Status, State),
+    )
 }
 
 

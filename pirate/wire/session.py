@@ -25,18 +25,21 @@ from pirate.wire.messages import (
     Request,
     Roster,
     Stat,
+    State,
+    Status,
     decode,
 )
 
-# What answers what. All but ENTRY may take several frames, END on the last.
+# What answers what. All but ENTRY and STATE may take several frames, END on the last.
 ANSWERS: dict[int, Kind] = {
     Kind.LIST: Kind.ENTRIES,
     Kind.STAT: Kind.ENTRY,
     Kind.READ: Kind.DATA,
     Kind.CHAIN: Kind.LINKS,
     Kind.ROSTER: Kind.PEERS,
+    Kind.STATUS: Kind.STATE,
 }
-_SINGLE = {Kind.ENTRY, Kind.ERROR}
+_SINGLE = {Kind.ENTRY, Kind.STATE, Kind.ERROR}
 
 # Request numbers go from 1 to here and begin again; 0 is the connection itself.
 LAST_REQUEST = 0xFFFF_FFFF
@@ -133,7 +136,7 @@ class ClientSession:
         return True
 
     @staticmethod
-    def message(header: Header, body: bytes) -> Entries | Entry | Links | Peers:
+    def message(header: Header, body: bytes) -> Entries | Entry | Links | Peers | State:
         """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
         match decode(header, body):
             case Error(code, retry_after_ms, reason):
@@ -146,7 +149,7 @@ class ClientSession:
                 raise ProtocolError("an empty LINKS frame that is not the last")
             case Peers(records=()) if not header.end:
                 raise ProtocolError("an empty PEERS frame that is not the last")
-            case Entries() | Entry() | Links() | Peers() as answer:
+            case Entries() | Entry() | Links() | Peers() | State() as answer:
                 return answer
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no answer")
@@ -195,7 +198,7 @@ class ServerSession:
             case Hello() as hello if self.hello is None:
                 self.hello = hello
                 return hello
-            case (List() | Stat() | Read() | Chain() | Roster()) as request:
+            case (List() | Stat() | Read() | Chain() | Roster() | Status()) as request:
                 return request
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")

@@ -13,7 +13,7 @@ from pirate.cli.main import BROKEN_PIPE
 from pirate.config import SETTINGS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "CLI.md").read_text(encoding="utf-8")
-OF_NETWORK = tuple(command for command in COMMANDS if command not in {"hash", "verify"})
+OF_NETWORK = tuple(command for command in COMMANDS if command not in {"status", "hash", "verify"})
 
 
 CALL = re.compile(rf"\bpirate ((?:{'|'.join(COMMANDS)})\b[^|;&#>`\n]*)")

@@ -10,7 +10,7 @@ from honest import QUICK, SOON, Honest, hello
 from processes.peers import until
 
 from pirate.model import Digest
-from pirate.net.reception import Limits, _seen
+from pirate.net.reception import Limits, seen
 from pirate.wire import messages
 from pirate.wire.frames import Header, Kind
 from pirate.wire.messages import ErrorCode, decode
@@ -277,4 +277,4 @@ def test_nonsense_is_told_and_ends_the_connection(
 def test_a_guest_has_the_same_address_however_it_came(
     where: tuple[object, ...], address: str
 ) -> None:
-    assert str(_seen(where)) == address
+    assert str(seen(where)) == address

@@ -44,13 +44,16 @@ def test_peers_wait_for_an_etcd_that_answers() -> None:
     assert '"endpoint", "health"' in COMPOSE
 
 
-def test_the_health_check_is_a_command_that_there_is() -> None:
-    match = re.search(r"CMD PIRATE_ETCD= pirate (.*) \|\| exit 1", DOCKERFILE)
+def test_the_health_checks_are_commands_that_there_are() -> None:
+    match = re.search(r"CMD pirate (.*) \|\| exit 1", DOCKERFILE)
     assert match
-    arguments = parser().parse_args(shlex.split(match[1]))
-    assert load(vars(arguments), {"PIRATE_ETCD": ""}, "/dev/null").etcd == ()
+    in_compose = re.search(r'test: (\["CMD", "pirate", .*\])', COMPOSE)
+    assert in_compose
     [port] = re.findall(r"EXPOSE (\d+)", DOCKERFILE)
-    assert match[1].endswith(f":{port}")
+    for words, check in ((shlex.split(match[1]), False), (json.loads(in_compose[1])[2:], True)):
+        arguments = parser().parse_args(words)
+        assert (arguments.command, arguments.check) == ("status", check)
+        assert arguments.addresses == [f"127.0.0.1:{port}"]
 
 
 def test_nobody_is_root_in_the_container() -> None:

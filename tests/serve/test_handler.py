@@ -1,8 +1,10 @@
 import contextlib
 import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fake import GoneError, Line, client
@@ -10,11 +12,16 @@ from fetch.rig import Rig
 from honest import SOON, Honest, digest_of, some_bytes
 
 from pirate.chain import Chain
+from pirate.disk.tree import Shares
 from pirate.errors import PirateError
-from pirate.model import Digest, Entry
+from pirate.library import Library
+from pirate.model import Address, Digest, Entry
+from pirate.net.channel import Channel
 from pirate.scope import Scope
+from pirate.serve import handler as handler_module
+from pirate.serve.handler import Handler
 from pirate.wire import messages
-from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, Kind
+from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, HEADER_SIZE, Header, Kind
 from pirate.wire.messages import ErrorCode
 
 MB = 1024 * 1024
@@ -195,3 +202,35 @@ def test_a_file_that_changes_while_it_is_got_is_never_taken_for_what_it_was(
             assert rig.finished <= {"file"}
     with client(honest.address) as line:
         assert code(line, messages.Read(digest_of(b"x"), 0, 1)) == ErrorCode.NOT_FOUND
+
+
+STATE = messages.State(
+    *(1, 2, "", (), (), 3, 4, 1, 0, 0, 0, 0, 1, 0, 5, "", "", 0, 1, 6),
+)
+
+
+def asked_from(host: str, reached: str, state: Callable[[], messages.State] | None) -> int:
+    """The kind of frame that STATUS is answered with to a guest from that host."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, TemporaryDirectory() as folder:
+        channel = Channel(ours, stall=SOON)
+        handler = Handler(Library(Shares([folder]), rescan=SOON))
+        handler.state = state
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(handler_module, "seen", lambda _: Address(reached, 7070))
+            handler.answer(channel, 1, messages.Status(), host)
+        return Header.decode(theirs.recv(HEADER_SIZE)).kind
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "10.0.0.3"])
+def test_whoever_is_on_this_machine_is_told_how_it_is(host: str) -> None:
+    assert asked_from(host, "10.0.0.3", lambda: STATE) == Kind.STATE
+
+
+@pytest.mark.parametrize("host", ["10.0.0.4", "128.0.0.1", "fe80::1", "", "local"])
+def test_nobody_else_is(host: str) -> None:
+    assert asked_from(host, "10.0.0.3", lambda: STATE) == Kind.ERROR
+
+
+def test_without_anything_to_tell_it_is_refused(line: Line) -> None:
+    assert code(line, messages.Status()) == ErrorCode.DENIED

@@ -2,7 +2,7 @@ import pytest
 
 from pirate.errors import ProtocolError
 from pirate.model import Digest, Entry
-from pirate.wire.fields import Codec, EntryCodec, Fixed, Many, Reader, Text, UInt
+from pirate.wire.fields import Codec, EntryCodec, Fixed, Many, Reader, Text, UInt, fitted
 
 DIGEST = Digest(bytes(range(20)))
 NAMELESS = Entry(DIGEST, 1, ())
@@ -89,3 +89,14 @@ def test_every_codec_is_called_what_the_specification_calls_it() -> None:
         "text(64)",
         "many(5) of entry",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "fits"),
+    [("abc", 3, "abc"), ("abcd", 3, "abc"), ("aé", 2, "a"), ("a\udcff", 9, "a\ufffd"), ("", 0, "")],
+)
+def test_as_much_of_a_text_as_fits_is_a_text_that_can_be_sent(
+    text: str, limit: int, fits: str
+) -> None:
+    assert fitted(text, limit) == fits
+    assert Text(limit).encode(fitted(text, limit))

@@ -9,7 +9,7 @@ from strategies import headers, strategy_for
 from pirate.errors import ProtocolError
 from pirate.model import Digest, PeerId
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
-from pirate.wire.messages import Chain, Hello, List, Read, Request, Roster, Stat
+from pirate.wire.messages import Chain, Hello, List, Read, Request, Roster, Stat, Status
 from pirate.wire.session import ClientSession, ServerSession
 
 DIGEST = Digest(bytes(20))
@@ -18,6 +18,7 @@ QUESTIONS = [
     List(0, DIGEST, 5),
     Chain(DIGEST, 0, 5),
     Roster(PeerId(bytes(16)), 5, ""),
+    Status(),
 ]
 
 
@@ -66,6 +67,7 @@ class Asking(RuleBasedStateMachine):
             Read: Kind.DATA,
             Chain: Kind.LINKS,
             Roster: Kind.PEERS,
+            Status: Kind.STATE,
         }[type(request)]
         self.open.append(
             Open(self.asked, answer, request.length if isinstance(request, Read) else 0)
@@ -102,7 +104,7 @@ class Asking(RuleBasedStateMachine):
         first = self.open.pop(0)
         if header.kind not in {first.answer, Kind.ERROR}:
             return "refuse"
-        if header.kind in {Kind.ENTRY, Kind.ERROR}:
+        if header.kind in {Kind.ENTRY, Kind.STATE, Kind.ERROR}:
             return "read" if header.end else "refuse"
         left = first.owed - header.length
         if header.kind == Kind.DATA and (
@@ -132,7 +134,9 @@ class Answering(RuleBasedStateMachine):
             self.introduced = True
 
     @rule(
-        request=st.one_of([strategy_for(message) for message in (List, Stat, Read, Chain, Roster)]),
+        request=st.one_of(
+            [strategy_for(each) for each in (List, Stat, Read, Chain, Roster, Status)]
+        ),
         number=st.integers(1, 2**32 - 1),
     )
     def request(self, request: Request, number: int) -> None:
@@ -155,9 +159,10 @@ class Answering(RuleBasedStateMachine):
             return "skip"
         if header.request == 0 or not header.end:
             return "refuse"
-        if header.kind in {Kind.LIST, Kind.STAT, Kind.READ, Kind.CHAIN, Kind.ROSTER}:
+        if header.kind in {0x10, 0x12, 0x14, 0x16, 0x20, 0x24}:
             return "read"
-        return "refuse" if header.kind in {0x01, 0x02, 0x11, 0x13, 0x15, 0x17, 0x21} else "skip"
+        answers = {0x01, 0x02, 0x11, 0x13, 0x15, 0x17, 0x21, 0x25}
+        return "refuse" if header.kind in answers else "skip"
 
 
 TestAsking = Asking.TestCase

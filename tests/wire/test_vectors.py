@@ -29,6 +29,8 @@ from pirate.wire.messages import (
     Read,
     Roster,
     Stat,
+    State,
+    Status,
     decode,
 )
 from pirate.wire.session import ClientSession, ServerSession, agree, welcome
@@ -63,6 +65,29 @@ RECORDS = tuple(
     )
 )
 
+STATE = State(
+    pid=4711,
+    started=1_700_000_000,
+    listen="[::]:7070",
+    addresses=("10.0.0.3:7070", "[fd00::3]:7070"),
+    folders=("/data",),
+    files=2,
+    size=46,
+    ready=0,
+    hashed_files=1,
+    files_to_hash=3,
+    hashed_bytes=43,
+    bytes_to_hash=1_000_046,
+    watching=1,
+    transfers=2,
+    sent=4096,
+    registry="etcd+mdns",
+    problem="etcd does not answer",
+    age=90,
+    announced=0,
+    peers=1,
+)
+
 Said = tuple[int, bool, Message | bytes]
 
 MEANING: dict[Kind, Said] = {
@@ -78,6 +103,8 @@ MEANING: dict[Kind, Said] = {
     Kind.LINKS: (4, True, Links(LONG_STATES)),
     Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000, "")),
     Kind.PEERS: (7, True, Peers(3, 4, 1, RECORDS)),
+    Kind.STATUS: (8, True, Status()),
+    Kind.STATE: (8, True, STATE),
 }
 
 CHANGES: Said = (1, True, Entries(9, 8, 1, 43, (File(FOX, 43, ("fox.txt",)), File(ABC, 0, ()))))

@@ -22,10 +22,10 @@ ASK_SECONDS = 5.0
 
 
 class Probed(NamedTuple):
-    """A peer that answered: as it introduced itself, its agent text, and its totals."""
+    """A peer that answered: as it introduced itself, its program's version, and its totals."""
 
     peer: Peer
-    agent: str
+    version: str
     page: Page
 
 
@@ -37,7 +37,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             with network.dialer.talk(peer, deadline, stop) as conversation:
                 page = conversation.list(0, Digest(bytes(Digest.SIZE)), 0, deadline)
                 hello = conversation.peer
-                return Probed(peer.met(hello.peer, hello.name), hello.agent, page)
+                return Probed(peer.met(hello.peer, hello.name), hello.version, page)
 
         peers = network.everybody()
         snapshot = network.snapshot
@@ -75,8 +75,7 @@ def _row(peer: Peer, answer: Probed | PeerError) -> dict[str, Any]:
             row |= {"id": str(announced.id), "version": announced.version}
             row |= {"files": announced.files, "bytes": announced.size}
         return row | {"reachable": False, "stale": True, "code": answer.code}
-    met, agent, page = answer
-    version = agent.partition(" ")[0].partition("/")[2]
+    met, version, page = answer
     return {
         "id": str(met.id),
         "name": label(met),
