@@ -360,6 +360,21 @@ def open_existing(root: str, parts: Parts) -> int:
     return folder
 
 
+def sync_folder(path: str) -> None:
+    """Have the names that a folder holds on the disk; OSError if that fails.
+
+    One that is gone holds none, and of one that we may not read nobody can say.
+    """
+    try:
+        folder = os.open(path, _FOLDER)
+    except (FileNotFoundError, PermissionError):
+        return
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def open_folder(root: str, parts: Parts) -> int:
     """A descriptor of the folder at ``parts`` below ``root``; folders that lack are made."""
     os.makedirs(root, exist_ok=True)

@@ -17,7 +17,7 @@ from pirate.disk.flush import flush
 from pirate.disk.partfile import PartFile
 from pirate.disk.tree import Parts, translated
 from pirate.errors import LocalIOError, PirateError
-from pirate.fetch.target import Folder, Target
+from pirate.fetch.target import Folder, Target, settle
 from pirate.fetch.terms import Received
 
 # What may gather, in files and in bytes, until whoever brings more has to wait. Each file costs a
@@ -49,6 +49,7 @@ class Folders:
         self._lock = threading.Lock()  # guards all below; held while a folder is opened
         self._open: OrderedDict[Parts, Folder] = OrderedDict()
         self._users: dict[Parts, int] = {}
+        self._above: set[str] = set()  # folders that hold one that was made, and are not synced
 
     def take(self, parts: Parts) -> Folder:
         """The folder ``parts`` below the root, until it is given back. Raises LocalIOError."""
@@ -56,6 +57,7 @@ class Folders:
             folder = self._open.get(parts)
             if folder is None:
                 folder = self._open[parts] = Folder(self._root, parts)
+                self._above |= folder.above
             self._users[parts] = self._users.get(parts, 0) + 1
             return folder
 
@@ -68,10 +70,26 @@ class Folders:
                 self._open.move_to_end(parts)
                 self._close(_KEPT_FOLDERS)
 
+    def settle(self) -> None:
+        """Have every folder that was made on the disk, each holder synced once for all in it.
+
+        Raises LocalIOError.
+        """
+        with self._lock:
+            above, self._above = self._above, set()
+        try:
+            settle(above)
+        except LocalIOError:
+            with self._lock:
+                self._above |= above
+            raise
+
     def close(self) -> None:
         """Close all that nobody uses."""
         with self._lock:
             self._close(0)
+        with contextlib.suppress(LocalIOError):  # nothing was told of what is in them
+            self.settle()
 
     def _close(self, kept: int) -> None:
         idle = [parts for parts in self._open if parts not in self._users]
@@ -165,9 +183,10 @@ def publish(batch: Sequence[Landed], folders: Folders) -> Iterator[Named]:
             named = [_told(landed, problem) for landed in batch]
         else:
             errors = [_name(landed) for landed in batch]
+            above = _settle(folders)
             synced = {folder: _sync(folder) for folder in {each.target.folder for each in batch}}
             named = [
-                _told(landed, error or synced[landed.target.folder])
+                _told(landed, error or synced[landed.target.folder] or above)
                 for landed, error in zip(batch, errors, strict=True)
             ]
     yield from named
@@ -185,6 +204,14 @@ def _sync(folder: int) -> LocalIOError | None:
     try:
         with translated("cannot write to the folder"):
             os.fsync(folder)
+    except LocalIOError as error:
+        return error
+    return None
+
+
+def _settle(folders: Folders) -> LocalIOError | None:
+    try:
+        folders.settle()
     except LocalIOError as error:
         return error
     return None

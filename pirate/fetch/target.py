@@ -4,11 +4,12 @@ import contextlib
 import enum
 import fcntl
 import os
+from collections.abc import Iterable
 from typing import Self
 
 from pirate.disk.names import SafeName, numbered
 from pirate.disk.partfile import PartFile, exists, holds, is_folder
-from pirate.disk.tree import Parts, open_folder, translated
+from pirate.disk.tree import Parts, open_folder, sync_folder, translated
 from pirate.errors import ExistsError, LocalIOError
 from pirate.model import Digest
 
@@ -36,16 +37,17 @@ class Verdict(enum.Enum):
 class Folder:
     """Where files end: a folder that is made if it lacks, and held open.
 
-    One that was made is removed at the end if nothing has come into it. Close it, or use it as
-    a context manager.
+    One that was made is removed at the end if nothing has come into it. Before anything in it is
+    told to be there ``settle`` the folders that hold what was made, ``above``. Close it, or use
+    it as a context manager.
     """
 
     def __init__(self, root: str, parts: Parts) -> None:
         """The folder ``parts`` below ``root``. Raises LocalIOError."""
         self.path = os.path.join(root, *parts)  # noqa: PTH118 - shown, not opened
         with translated(f"cannot use the folder {self.path}"):
-            self._made = _lacking(self.path)
-            self.file = _open(root, parts)
+            self._made, self.file = _open(root, parts)
+        self.above = frozenset(os.path.dirname(path) or "." for path in self._made)  # noqa: PTH120
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +84,8 @@ class Target:
             raise LocalIOError(f"{path} names no file")
         self._place = folder or Folder(root, parts)
         self._owned = folder is None
+        if self._owned:
+            self._settle()
         self.folder = self._place.file
         self.name = name
         self._if_exists = if_exists
@@ -128,6 +132,14 @@ class Target:
             case IfExists.RENAME:
                 return self._rename(name, digest)
 
+    def _settle(self) -> None:
+        """At once: another process may tell of files in a folder that we have made."""
+        try:
+            settle(self._place.above)
+        except LocalIOError:
+            self._place.close()
+            raise
+
     def publish(self, part: PartFile) -> None:
         """Give the verified part file its name, durably. Raises ExistsError or LocalIOError."""
         if self.name is None:
@@ -151,6 +163,13 @@ class Target:
             number += 1
 
 
+def settle(folders: Iterable[str]) -> None:
+    """Have what was made in these folders on the disk. Raises LocalIOError."""
+    for folder in folders:
+        with translated(f"cannot write to the folder {folder}"):
+            sync_folder(folder)
+
+
 def _lacking(path: str) -> list[str]:
     """The folders on the way to ``path`` that are not there, the innermost first."""
     lacking = []
@@ -161,9 +180,11 @@ def _lacking(path: str) -> list[str]:
     return lacking
 
 
-def _open(root: str, parts: Parts) -> int:
-    """A descriptor of a folder that nobody removes as an empty one while it is open."""
+def _open(root: str, parts: Parts) -> tuple[list[str], int]:
+    """A folder that nobody removes as an empty one while it is open: what was made, and it."""
+    made: dict[str, None] = {}
     for _ in range(_OPEN_TRIES):
+        made |= dict.fromkeys(_lacking(os.path.join(root, *parts)))  # noqa: PTH118 - as above
         try:
             folder = open_folder(root, parts)
         except FileNotFoundError:  # one on the way was removed since it was made
@@ -172,7 +193,7 @@ def _open(root: str, parts: Parts) -> int:
         with contextlib.suppress(OSError):
             fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if os.fstat(folder).st_nlink:
-            return folder
+            return list(made), folder
         os.close(folder)
     raise OSError("it keeps being removed")
 

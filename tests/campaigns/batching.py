@@ -12,6 +12,9 @@ from campaigns.killing import LONGEST_SECONDS, PIRATE
 from campaigns.mounted import Mounted
 from processes.peers import SOURCE, environment
 
+# Where its files end: those below have to be made.
+FOLDERS = ("", "a/", "a/b/", "c/d/")
+
 
 class Batching:
     """One campaign over all samples of the holders. Everything random comes from ``rng``."""
@@ -32,9 +35,12 @@ class Batching:
         self._rng = rng
         self._syncs = syncs
         self._command = command
-        self._files = {sample.name: sample.content for sample in holders.samples}
-        lines = (f"{sample.digest}  {sample.name}\n" for sample in holders.samples)
-        self._list.write_text("".join(lines))
+        self._files = {
+            FOLDERS[number % len(FOLDERS)] + sample.name: sample.content
+            for number, sample in enumerate(holders.samples)
+        }
+        lines = zip(holders.samples, self._files, strict=True)
+        self._list.write_text("".join(f"{sample.digest}  {name}\n" for sample, name in lines))
         self.cuts: Counter[str] = Counter()  # by the step that came last
         self.found: Counter[str] = Counter()  # how many files were there when it was back
         self.bad: list[str] = []
@@ -69,7 +75,8 @@ class Batching:
         if not disk.off and (code or told != self._files.keys()):
             self.bad.append(f"exit code {code}: {err}")
         after = disk.cut(self._rng)
-        there = {name for name in after.names if not name.startswith(".")}
+        files = {name for name, number in after.names.items() if number in after.files}
+        there = {name for name in files if not Path(name).name.startswith(".")}
         self.bad += [f"{what}: {name} was told, and is absent" for name in told - there]
         self.bad += [
             f"{what}: {name} stands there and is not the file"
@@ -94,5 +101,5 @@ class Batching:
                 timeout=LONGEST_SECONDS,
                 check=False,
             )
-        told = {Path(line).name for line in done.stdout.splitlines()}
+        told = {str(Path(line).relative_to(self._disk)) for line in done.stdout.splitlines()}
         return done.returncode, told, done.stderr.strip()

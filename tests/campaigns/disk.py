@@ -1,7 +1,8 @@
 """A folder on a disk that forgets at a power cut whatever was not synced.
 
 Writes, and changes of names, are kept apart until their file or folder is synced. At a cut some
-of them survive: none, all, the first ones, or any, since no file system promises an order.
+of them survive: none, all, the first ones, or any, since no file system promises an order. With
+the name of a folder all that is in it is lost. Names are paths; the folder itself is "".
 """
 
 import errno
@@ -80,6 +81,7 @@ class Disk:
         self.syncs = syncs
         self.names: dict[str, int] = {}
         self.files: dict[int, File] = {}
+        self.folders: set[int] = set()  # numbers, of names as those of files are
         self._safe_names: dict[str, int] = {}
         self._pending_names: list[dict[str, int | None]] = []
         self._next = 2  # 1 is the folder
@@ -127,12 +129,29 @@ class Disk:
             file.safe = bytearray(file.content)
             file.pending.clear()
 
-    def sync_names(self) -> None:
-        """All names are safe then."""
+    def sync_names(self, folder: str = "") -> None:
+        """All names in a folder are safe then; not its own."""
         self._step("fsync of the folder")
         if self.syncs:
-            self._safe_names = dict(self.names)
-            self._pending_names.clear()
+            inside = [each for each in self._pending_names if _folder_of(each) == folder]
+            _apply(inside, self._safe_names)
+            self._pending_names = [
+                each for each in self._pending_names if _folder_of(each) != folder
+            ]
+
+    def mkdir(self, name: str, number: int | None = None) -> int:
+        """A new empty folder; its number is chosen unless given."""
+        self._step("mkdir")
+        number = number or self._next
+        self._next = max(self._next, number) + 1
+        self.folders.add(number)
+        self._rename({name: number})
+        return number
+
+    def rmdir(self, name: str) -> None:
+        """One folder less."""
+        self._step("rmdir")
+        self._rename({name: None})
 
     def link(self, old: str, new: str) -> None:
         """One more name."""
@@ -153,15 +172,14 @@ class Disk:
         """What is found when the power is back."""
         after = Disk(syncs=self.syncs)
         names: dict[str, int] = dict(self._safe_names)
-        for change in _survivors(self._pending_names, rng):
-            for name, number in change.items():
-                if number is None:
-                    names.pop(name, None)
-                else:
-                    names[name] = number
+        _apply(_survivors(self._pending_names, rng), names)
+        for name in sorted(names):  # those above come before those below
+            if (above := os.path.dirname(name)) and above not in names:  # noqa: PTH120
+                del names[name]
         after.names, after._safe_names = names, dict(names)
         after._next = self._next
-        for number in set(names.values()):
+        after.folders = self.folders & set(names.values())
+        for number in set(names.values()) - self.folders:
             file = self.files[number]
             content = bytearray(file.safe)
             for op in _survivors([block for each in file.pending for block in each.blocks()], rng):
@@ -170,9 +188,18 @@ class Disk:
         return after
 
     @classmethod
-    def like(cls, contents: dict[str, tuple[int, bytes]], *, syncs: bool = True) -> Self:
-        """One that safely holds these files: their numbers and bytes, by name."""
+    def like(
+        cls,
+        contents: dict[str, tuple[int, bytes]],
+        folders: dict[str, int],
+        *,
+        syncs: bool = True,
+    ) -> Self:
+        """One that safely holds these files and folders: their numbers and bytes, by name."""
         disk = cls(syncs=syncs)
+        disk.folders = set(folders.values())
+        disk.names |= folders
+        disk._safe_names |= folders
         for name, (number, content) in contents.items():
             disk.names[name] = disk._safe_names[name] = number
             disk.files[number] = File(bytearray(content), bytearray(content))
@@ -194,6 +221,21 @@ class Disk:
             else:
                 self.names[name] = number
         self._pending_names.append(change)
+
+
+def _folder_of(change: dict[str, int | None]) -> str:
+    """The folder whose names a change is of; none goes from one to another."""
+    [folder] = {os.path.dirname(name) for name in change}  # noqa: PTH120
+    return folder
+
+
+def _apply(changes: list[dict[str, int | None]], names: dict[str, int]) -> None:
+    for change in changes:
+        for name, number in change.items():
+            if number is None:
+                names.pop(name, None)
+            else:
+                names[name] = number
 
 
 def missing(name: str) -> OSError:

@@ -15,11 +15,11 @@ from typing import Any, Self
 import mfusepy
 from campaigns.disk import Disk, missing
 
-# The root, and what it says of itself.
-_FOLDER = {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2, "st_ino": 1}
+# What a folder says of itself, beside its number; the root's is 1.
+_FOLDER = {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
 
 # What libfuse calls a file that is removed while it is open.
-_HIDDEN = "/.fuse_hidden"
+_HIDDEN = ".fuse_hidden"
 
 MOUNT_SECONDS = 10.0
 
@@ -39,9 +39,11 @@ class Forgetful:
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
         """See stat(2)."""
         if path == "/":
-            return _FOLDER
+            return _FOLDER | {"st_ino": 1}
         self._disk.check()
         number = self._number(path, fh)
+        if number in self._disk.folders:
+            return _FOLDER | {"st_ino": number}
         size = len(self._disk.files[number].content)
         return {
             "st_mode": stat.S_IFREG | 0o644,
@@ -54,7 +56,8 @@ class Forgetful:
     def readdir(self, path: str, fh: int) -> list[str]:
         """See readdir(3)."""
         self._disk.check()
-        return [".", "..", *self._disk.names]
+        inside = [name for name in self._disk.names if os.path.dirname(name) == path[1:]]  # noqa: PTH120
+        return [".", "..", *map(os.path.basename, inside)]
 
     def statfs(self, path: str) -> dict[str, int]:
         """Much room."""
@@ -102,7 +105,19 @@ class Forgetful:
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
         """See fsync(2), of a folder."""
-        self._disk.sync_names()
+        self._disk.sync_names(path[1:])
+        return 0
+
+    def mkdir(self, path: str, mode: int) -> int:
+        """See mkdir(2)."""
+        self._disk.mkdir(path[1:])
+        return 0
+
+    def rmdir(self, path: str) -> int:
+        """See rmdir(2)."""
+        if any(name.startswith(f"{path[1:]}/") for name in self._disk.names):
+            raise mfusepy.FuseOSError(errno.ENOTEMPTY)
+        self._disk.rmdir(path[1:])
         return 0
 
     def link(self, target: str, source: str) -> int:
@@ -118,7 +133,7 @@ class Forgetful:
 
     def rename(self, old: str, new: str) -> int:
         """See rename(2)."""
-        if new.startswith(_HIDDEN):
+        if os.path.basename(new).startswith(_HIDDEN):  # noqa: PTH119
             self._hidden[new] = self._number(old, None)
             self._disk.unlink(old[1:])
         else:

@@ -20,8 +20,10 @@ class Seen(NamedTuple):
 class Place:
     """A folder that only downloads of ``sample`` write to."""
 
-    def __init__(self, folder: Path, sample: Sample) -> None:
-        folder.mkdir(exist_ok=True)
+    def __init__(self, folder: Path, sample: Sample, *, make: bool = True) -> None:
+        """With ``make`` the folder is made if it is not there; else the downloads do that."""
+        if make:
+            folder.mkdir(exist_ok=True)
         self.folder = folder
         self.sample = sample
         self._part = folder / f".{sample.digest}{PART_SUFFIX}"

@@ -20,6 +20,9 @@ REBOOTED = """
 mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"
 """
 
+# Where files end on the disk: in a folder that the download has to make, in another.
+NEW = Path("new", "deep")
+
 # Where a cut hurts most: the steps of publishing are the last ones.
 LAST_STEPS = 8
 
@@ -86,7 +89,7 @@ class Powering:
         if not disk.off and code:
             self.bad.append(f"exit code {code}: {err}")
         after = disk.cut(self._rng)
-        present = name in after.names
+        present = str(NEW / name) in after.names
         with Mounted(after, self._folder / "disk"):
             place = self._place(name)
             if not disk.off and code == 0 and not present:
@@ -128,4 +131,4 @@ class Powering:
 
     def _place(self, name: str) -> Place:
         [sample] = [each for each in self._holders.samples if each.name == name]
-        return Place(self._folder / "disk", sample)
+        return Place(self._folder / "disk" / NEW, sample, make=False)

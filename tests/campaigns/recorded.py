@@ -13,7 +13,7 @@ from campaigns.disk import Disk
 
 CALLS = (
     *("open", "pwrite", "ftruncate", "posix_fallocate", "fsync"),
-    *("link", "unlink", "replace", "rename"),
+    *("link", "unlink", "replace", "rename", "mkdir", "rmdir"),
 )
 
 
@@ -25,7 +25,11 @@ class Recorded:
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
-        self._folder = folder.stat().st_ino
+        self._folders = {folder.stat().st_ino: ""} | {
+            (folder / name).stat().st_ino: name
+            for name, number in disk.names.items()
+            if number in disk.folders
+        }
         self._real: dict[str, Callable[..., Any]] = {}
         self._lock = threading.RLock()  # held during each call
 
@@ -46,20 +50,27 @@ class Recorded:
 
         return locked
 
-    def _ours(self, folder: int | None) -> bool:
-        return folder is not None and os.fstat(folder).st_ino == self._folder
+    def _name(self, path: str, folder: int | None) -> str | None:
+        """What the disk calls it, if it lies on it."""
+        if folder is None:
+            above, path = os.path.split(path)
+            inode = Path(above).stat().st_ino
+        else:
+            inode = os.fstat(folder).st_ino
+        ours = self._folders.get(inode)
+        return None if ours is None else os.path.join(ours, path)  # noqa: PTH118
 
     def _number(self, file: int) -> int | None:
         number = os.fstat(file).st_ino
         return number if number in self._disk.files else None
 
     def _open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        ours = self._ours(dir_fd)
-        if ours:
+        name = self._name(path, dir_fd) if dir_fd is not None else None
+        if name is not None:
             self._disk.check()
         file: int = self._real["open"](path, flags, mode, dir_fd=dir_fd)
-        if ours and path not in self._disk.names:
-            self._disk.create(path, os.fstat(file).st_ino)
+        if name is not None and name not in self._disk.names and flags & os.O_CREAT:
+            self._disk.create(name, os.fstat(file).st_ino)
         return file
 
     def _pwrite(self, file: int, data: bytes, offset: int) -> int:
@@ -80,28 +91,48 @@ class Recorded:
         self._real["posix_fallocate"](file, offset, size)
 
     def _fsync(self, file: int) -> None:
-        if self._ours(file):
-            self._disk.sync_names()
+        if (folder := self._folders.get(os.fstat(file).st_ino)) is not None:
+            self._disk.sync_names(folder)
         elif (number := self._number(file)) is not None:
             self._disk.sync(number)
 
     def _link(self, old: str, new: str, **options: Any) -> None:
-        if self._ours(options["src_dir_fd"]):
+        names = [self._name(path, options["src_dir_fd"]) for path in (old, new)]
+        if names[0] is not None and names[1] is not None:
             self._disk.check()
             self._real["link"](old, new, **options)
-            self._disk.link(old, new)
+            self._disk.link(names[0], names[1])
 
-    def _unlink(self, name: str, *, dir_fd: int | None = None) -> None:
-        ours = self._ours(dir_fd)
-        if ours:
+    def _unlink(self, path: str, *, dir_fd: int | None = None) -> None:
+        name = self._name(path, dir_fd)
+        if name is not None:
             self._disk.check()
-        self._real["unlink"](name, dir_fd=dir_fd)
-        if ours:
+        self._real["unlink"](path, dir_fd=dir_fd)
+        if name is not None:
             self._disk.unlink(name)
 
+    def _mkdir(self, path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        name = self._name(path, dir_fd)
+        if name is not None:
+            self._disk.check()
+        self._real["mkdir"](path, mode, dir_fd=dir_fd)
+        if name is not None:
+            inode = os.stat(path, dir_fd=dir_fd).st_ino
+            self._folders[inode] = name
+            self._disk.mkdir(name, inode)
+
+    def _rmdir(self, path: str, *, dir_fd: int | None = None) -> None:
+        name = self._name(path, dir_fd)
+        if name is not None:
+            self._disk.check()
+        self._real["rmdir"](path, dir_fd=dir_fd)
+        if name is not None:
+            self._disk.rmdir(name)
+
     def _replace(self, old: str, new: str, **options: Any) -> None:
-        if self._ours(options["src_dir_fd"]):
-            self._disk.rename(old, new)
+        names = [self._name(path, options["src_dir_fd"]) for path in (old, new)]
+        if names[0] is not None and names[1] is not None:
+            self._disk.rename(names[0], names[1])
         self._real["replace"](old, new, **options)
 
     _rename = _replace
@@ -111,14 +142,23 @@ def restored(disk: Disk, folder: Path) -> Disk:
     """A new folder with what ``disk`` holds, and the disk that is under it from now on."""
     folder.mkdir()
     paths: dict[int, Path] = {}
-    for name, number in disk.names.items():
+    for name, number in sorted(disk.names.items()):
         path = folder / name
-        if number in paths:
+        if number in disk.folders:
+            path.mkdir()
+        elif number in paths:
             path.hardlink_to(paths[number])
         else:
             path.write_bytes(disk.files[number].content)
             paths[number] = path
     found = {
-        path.name: (path.stat().st_ino, path.read_bytes()) for path in sorted(folder.iterdir())
+        str(path.relative_to(folder)): (path.stat().st_ino, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
-    return Disk.like(found, syncs=disk.syncs)
+    folders = {
+        str(path.relative_to(folder)): path.stat().st_ino
+        for path in folder.rglob("*")
+        if path.is_dir()
+    }
+    return Disk.like(found, folders, syncs=disk.syncs)

@@ -40,15 +40,15 @@ class Machine:
         done = True
         with Recorded(self._disk, self._folder):
             try:
-                Rig(self._folder).get(DIGEST, self._server.peer)
+                Rig(self._folder / "new" / "deep").get(DIGEST, self._server.peer)
             except LocalIOError:
                 assert self._disk.off
                 done = False
         steps = len(self._disk.steps)
         if done and steps < cut_at:
-            self.bad += os.listdir(self._folder) != ["file"]  # noqa: PTH208
+            self.bad += os.listdir(self._folder / "new" / "deep") != ["file"]  # noqa: PTH208
         self._restart()
-        final = self._folder / "file"
+        final = self._folder / "new" / "deep" / "file"
         if final.exists():
             self.bad += final.read_bytes() != CONTENT
         elif done:

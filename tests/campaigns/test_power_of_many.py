@@ -18,7 +18,9 @@ from pirate.disk import flush
 from pirate.errors import LocalIOError
 from pirate.fetch import batch
 
-FILES = {f"f{i}": some_bytes(3000 * i, i) for i in range(7)}
+# Of the folders that they are in, one lies in another, and one holds nothing else.
+FOLDERS = ("", "a/", "a/b/", "c/d/")
+FILES = {f"{FOLDERS[i % 4]}f{i}": some_bytes(3000 * i, i) for i in range(7)}
 MOST_STEPS = 120
 
 
@@ -45,7 +47,9 @@ class Machine:
                     told.add(name)
             for name in sorted(rig.later):
                 with contextlib.suppress(LocalIOError):
-                    Single(self._folder, name).get(digest_of(FILES[name]), self._server.peer)
+                    Single(*place(self._folder, name)).get(
+                        digest_of(FILES[name]), self._server.peer
+                    )
                     told.add(name)
         done = not self.disk.off
         if done:
@@ -59,10 +63,16 @@ class Machine:
         return done
 
 
+def place(folder: Path, name: str) -> tuple[Path, str]:
+    """Where a file of the list ends, as the folder and its name there."""
+    return (folder / name).parent, (folder / name).name
+
+
 @pytest.fixture(name="server")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Honest]:
     folder = tmp_path_factory.mktemp("shared")
     for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     with Honest(folder) as server:
         yield server
@@ -114,14 +124,17 @@ def test_the_same_on_a_disk_that_syncs_nothing_is_found_bad(root: Path, server: 
 def syncing(monkeypatch: pytest.MonkeyPatch, *, at_once: bool) -> None:
     """By one syncfs, as our own file system may not know it, or file by file.
 
-    It does what it promises: whatever was written is safe, and so are the names.
+    It does what is asked of it here: whatever was written to files is safe.
     """
 
     def syncfs(file: int) -> None:
-        folder = Path(f"/proc/self/fd/{file}").resolve().parent
-        for name in os.listdir(folder):  # noqa: PTH208
+        below = Path(f"/proc/self/fd/{file}").resolve()
+        [disk] = [folder for folder in below.parents if folder.name.startswith("boot-")]
+        for path in disk.rglob("*"):
             with contextlib.suppress(FileNotFoundError):
-                each = os.open(folder / name, os.O_RDONLY)
+                if path.is_dir():
+                    continue
+                each = os.open(path, os.O_RDONLY)
                 try:
                     os.fsync(each)
                 finally:

@@ -15,6 +15,7 @@ from pirate.disk.tree import (
     Shares,
     open_file,
     open_folder,
+    sync_folder,
     walk,
 )
 from pirate.policy.rules import Rules
@@ -332,3 +333,13 @@ def test_another_file_with_the_same_inode_has_another_generation(share: Path) ->
 
 def test_what_is_not_there_has_no_generation(share: Path) -> None:
     assert generation_of(str(share), ("nowhere",)) == 0
+
+
+def test_a_folder_that_is_gone_has_nothing_to_sync_and_one_that_is_there_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    sync_folder(str(tmp_path))
+    sync_folder(str(tmp_path / "gone"))
+    assert synced == [tmp_path.stat().st_ino]

@@ -1,5 +1,6 @@
 """Where a file ends: targets, names that are taken, streams, and waiting for a holder."""
 
+import errno
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from pirate.errors import (
     TimedOutError,
     TransferFailedError,
 )
+from pirate.fetch import target as target_module
 from pirate.fetch.target import IfExists, Target, Verdict
 from pirate.model import Address, Peer
 
@@ -280,3 +282,27 @@ def test_a_holder_that_refuses_after_all_ends_the_wait(rig: Rig) -> None:
     with Fake(stale(TRUTH)) as fake, pytest.raises(TransferFailedError, match="stale"):
         rig.get(DIGEST, fake.peer)
     assert time.monotonic() - began < QUICK
+
+
+def test_a_new_folder_is_on_the_disk_before_its_file_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(target_module, "sync_folder", synced.append)
+    monkeypatch.chdir(tmp_path)
+    with Target("new", ("deep",), "file", IfExists.FAIL):
+        assert sorted(synced) == [".", "new"]
+    with Target(".", (), "file", IfExists.FAIL):
+        assert len(synced) == 2
+
+
+def test_a_folder_that_cannot_be_synced_is_removed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(target_module, "sync_folder", fail)
+    with pytest.raises(LocalIOError):
+        Target(str(tmp_path), ("new",), "file", IfExists.FAIL)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Many files at once: small ones by pipelined requests, from any number of peers."""
 
 import contextlib
+import errno
 import math
 import os
 import socket
@@ -27,6 +28,7 @@ from pirate.errors import (
     StoppedError,
 )
 from pirate.fetch import batch as batches
+from pirate.fetch import target
 from pirate.fetch.batch import Folders, Landed, Named
 from pirate.fetch.errand import SMALL_BYTES
 from pirate.fetch.many import Many
@@ -454,3 +456,51 @@ def test_a_disk_that_fails_is_told_for_each_and_no_name_is_given(
         outcomes = rig.get(FILES, fake.peer)
     assert all(isinstance(outcome.error, LocalIOError) for outcome in outcomes.values())
     assert not rig.there
+
+
+def synced(monkeypatch: pytest.MonkeyPatch, *, well: bool = True) -> list[str]:
+    """The folders that are synced from now on since they hold one that was made."""
+    folders: list[str] = []
+
+    def sync(folder: str) -> None:
+        folders.append(folder)
+        if not well:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(target, "sync_folder", sync)
+    return folders
+
+
+def test_of_many_new_folders_each_that_holds_them_is_synced_before_a_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "GATHER_SECONDS", SOON)
+    monkeypatch.setattr(batches, "most_files", lambda: 8)
+    folders = synced(monkeypatch)
+    out = tmp_path / "new"
+    files = {f"d{i}/f": some_bytes(9, i) for i in range(8)}
+    with Fake(Shelf(files)) as fake:
+        for _ in Rig(out).run(files, fake.peer):
+            assert sorted(folders) == [str(tmp_path), str(out)]
+    assert len(folders) == 2
+
+
+def test_files_in_a_new_folder_that_cannot_be_synced_are_not_told_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = synced(monkeypatch, well=False)
+    files = {"new/f": b"content"}
+    with Fake(Shelf(files)) as fake:
+        [(_, outcome)] = Rig(tmp_path).run(files, fake.peer)
+    assert isinstance(outcome.error, LocalIOError)
+    assert set(folders) == {str(tmp_path)}
+
+
+def test_a_folder_that_was_there_needs_no_sync_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = synced(monkeypatch)
+    (tmp_path / "old").mkdir()
+    with Fake(Shelf({"old/f": b"content"})) as fake:
+        [_] = Rig(tmp_path).run({"old/f": b"content"}, fake.peer)
+    assert not folders
