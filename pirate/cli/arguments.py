@@ -1,12 +1,22 @@
 """The arguments of every command. Values are read in ``config``, so errors are alike."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pirate import __version__
 from pirate.errors import UsageError
 
 COMMANDS = ("serve", "get", "ls", "info", "peers", "status", "doctor", "hash", "verify")
+
+# The operands of those commands that take any number.
+OPERANDS = {
+    "serve": "folders",
+    "get": "refs",
+    "status": "addresses",
+    "hash": "files",
+    "verify": "folders",
+}
 
 _EXAMPLES = """\
 examples:
@@ -61,6 +71,24 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=_HELP_COLUMN)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What a command line says; its operands may stand between flags. Raises UsageError."""
+    top = parser()
+    arguments, rest = top.parse_known_args(words)
+    # Behind the first flag that follows an operand argparse does not know what operands are.
+    end = rest.index("--") if "--" in rest else len(rest)
+    operands = OPERANDS.get(arguments.command)
+    if rest and (operands is None or any(_is_flag(word) for word in rest[:end])):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if operands:
+        getattr(arguments, operands).extend(rest[:end] + rest[end + 1 :])
+    return arguments
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word != "-"
 
 
 def parser() -> Parser:

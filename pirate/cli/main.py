@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
-from pirate.cli.arguments import COMMANDS, parser
+from pirate.cli.arguments import COMMANDS, parse, parser
 from pirate.cli.log import log_to_stderr
 from pirate.cli.output import Output
 from pirate.config import load
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     output = Output(_guess(argv), json="--json" in argv)
     try:
         with _signals():
-            arguments = parser().parse_args(argv)
+            arguments = parse(argv)
             settings = load(vars(arguments), os.environ, arguments.config)
             output = Output(
                 arguments.command,

@@ -5,8 +5,9 @@ from cli.calling import Pirate
 from honest import Honest, digest_of
 
 from pirate import __version__
-from pirate.cli.arguments import COMMANDS
+from pirate.cli.arguments import COMMANDS, OPERANDS, parse
 from pirate.cli.main import run
+from pirate.errors import UsageError
 
 SHA1 = str(digest_of(b""))
 
@@ -129,3 +130,39 @@ def test_a_ref_of_two_files_is_ambiguous_and_lists_them(pirate: Pirate, honest: 
     assert done.code == 14
     assert done.says("ambiguous")
     assert all(str(digest) in done.err for digest in digests)
+
+
+@pytest.mark.parametrize(
+    ("line", "operands"),
+    [
+        ("serve a --listen x b", "a b"),
+        ("serve -q a -v b c --json d", "a b c d"),
+        ("get a -d x b -o y", "a b"),
+        ("get -i list a --json b -- -c", "a b -c"),
+        ("status a --check b", "a b"),
+        ("hash a --json -", "a -"),
+        ("hash -- -x", "-x"),
+        ("hash a --json -- -b", "a -b"),
+        ("verify --hidden a --json b", "a b"),
+        ("verify", ""),
+    ],
+)
+def test_operands_may_stand_between_flags(line: str, operands: str) -> None:
+    arguments = parse(line.split())
+    assert getattr(arguments, OPERANDS[arguments.command]) == operands.split()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["serve a --frob b", "hash a -x b", "ls p --on x q", "info a --json b", "peers --json x"],
+)
+def test_what_is_no_operand_there_is_told(line: str) -> None:
+    with pytest.raises(UsageError, match="unrecognized arguments: "):
+        parse(line.split())
+
+
+def test_every_command_that_takes_many_operands_is_known() -> None:
+    for command in COMMANDS:
+        taken = parse([command, *(["x"] if command in {"info", "hash"} else [])])
+        lists = {name for name, value in vars(taken).items() if isinstance(value, list)}
+        assert lists == ({OPERANDS[command]} if command in OPERANDS else set())

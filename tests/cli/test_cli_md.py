@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pirate import errors
-from pirate.cli.arguments import COMMANDS, parser
+from pirate.cli.arguments import COMMANDS, parse, parser
 from pirate.cli.main import BROKEN_PIPE
 from pirate.config import SETTINGS
 
@@ -85,7 +85,7 @@ def test_every_command_line_in_an_example_parses(title: str) -> None:
     found = commands_in(section_with_code(title))
     assert found
     for words in found:
-        parser().parse_args(words)
+        parse(words)
 
 
 def section_with_code(title: str) -> str:
@@ -96,11 +96,11 @@ def section_with_code(title: str) -> str:
 def test_the_examples_of_help_parse(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], *([command] for command in COMMANDS)):
         with pytest.raises(SystemExit):
-            parser().parse_args([*words, "--help"])
+            parse([*words, "--help"])
         examples = capsys.readouterr().out.partition("\nexamples:\n")[2]
         for line in examples.partition("\n\n")[0].splitlines():
             for call in commands_in(re.split(r" {3,}", line.strip())[0]):
-                parser().parse_args(call)
+                parse(call)
 
 
 def all_errors(base: type[errors.PirateError]) -> set[type[errors.PirateError]]:

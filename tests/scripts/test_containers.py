@@ -7,7 +7,7 @@ import shlex
 import pytest
 from scripts.conftest import ROOT
 
-from pirate.cli.arguments import parser
+from pirate.cli.arguments import parse
 from pirate.config import load
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -18,7 +18,7 @@ MOUNTS = re.findall(r"- (\./\S+?):(/\S+?)(:ro)?$", COMPOSE, re.MULTILINE)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_peers_command_parses_and_shares_what_is_mounted(command: list[str]) -> None:
-    arguments = parser().parse_args(command)
+    arguments = parse(command)
     settings = load(vars(arguments), {"PIRATE_ETCD": "etcd:2379"}, "/dev/null")
     assert settings.etcd
     assert set(settings.folders) <= {target for _, target, _ in MOUNTS}
@@ -51,7 +51,7 @@ def test_the_health_checks_are_commands_that_there_are() -> None:
     assert in_compose
     [port] = re.findall(r"EXPOSE (\d+)", DOCKERFILE)
     for words, check in ((shlex.split(match[1]), False), (json.loads(in_compose[1])[2:], True)):
-        arguments = parser().parse_args(words)
+        arguments = parse(words)
         assert (arguments.command, arguments.check) == ("status", check)
         assert arguments.addresses == [f"127.0.0.1:{port}"]
 
