@@ -22,6 +22,9 @@ ETCD_PORT = 2379
 # Each costs a thread, a connection and a segment of memory.
 MOST_HOLDERS = 64
 
+# Files of a list at once: each has so many holders, and their buffers.
+MOST_AT_ONCE = 16
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 # The kernel counts a socket's milliseconds in 31 bits, which is 596 hours.
@@ -79,8 +82,17 @@ def rate(text: str) -> int:
 
 def holders(text: str) -> int:
     """How many holders of one file to ask at once."""
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_HOLDERS):
-        raise ValueError(f"{text!r} is not a number from 1 to {MOST_HOLDERS}")
+    return _number(text, MOST_HOLDERS)
+
+
+def files_at_once(text: str) -> int:
+    """How many files of a list to download at once."""
+    return _number(text, MOST_AT_ONCE)
+
+
+def _number(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+        raise ValueError(f"{text!r} is not a number from 1 to {most}")
     return int(text)
 
 

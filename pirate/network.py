@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 from pirate import __version__, discovery
@@ -94,6 +95,7 @@ class Network:
         self._roster = Roster(self._registry, recall=self._memory.recall)
         self._uses_etcd = discovery.uses_etcd(settings)
         self._next = -math.inf
+        self._widened = 0
         self._home: tuple[Address, ...] = ()
         places = [discovery.named(settings), discovery.around(settings)]
         if only:
@@ -134,7 +136,20 @@ class Network:
             return False
         self._registry.add(*(opened() for opened in self._places.popleft()))
         self._next = -math.inf
+        self._widened += 1
         return True
+
+    def widening(self) -> Callable[[], bool]:
+        """``widen`` for one search of several: what another has opened since is more for it."""
+        seen = self._widened
+
+        def widen() -> bool:
+            nonlocal seen
+            more = self._widened > seen or self.widen()
+            seen = self._widened
+            return more
+
+        return widen
 
     def everybody(self) -> tuple[Peer, ...]:
         """All peers that can be found anywhere; NoNetworkError if nothing can be said.

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from pirate.model import Address, Announcement, Peer, PeerId
 from pirate.network import Network
 from pirate.node import Node
 from pirate.registry.memory import MemoryNetwork, MemoryRegistry
+from pirate.registry.static import StaticRegistry
 from pirate.roster import Roster
 from pirate.scanning import Progress
 from pirate.scope import Scope, Stop
@@ -165,6 +167,21 @@ def test_what_can_be_said_of_nobody_is_told_apart() -> None:
         network.peers()
     with Network(settings(peers=["127.0.0.1:1"])) as network:
         assert [str(peer) for peer in network.peers()] == ["127.0.0.1:1"]
+
+
+def test_of_several_searches_each_hears_of_places_that_another_has_opened() -> None:
+    with Network(settings(peers=["127.0.0.1:1"])) as network:
+        network._places = deque([[lambda: StaticRegistry(())], [lambda: StaticRegistry(())]])
+        one, other = network.widening(), network.widening()
+        assert one()
+        assert other()
+        assert len(network._places) == 1
+        assert other()
+        assert not network._places
+        assert one()
+        assert not one()
+        assert not other()
+        assert not network.widening()()
 
 
 def test_scans_are_rarer_while_all_changes_are_told(tmp_path: Path) -> None:

@@ -251,6 +251,9 @@ def _get(command: Parser) -> None:
     command.add_argument(
         "-s", dest="holders", metavar="N", default="8", help="holders to ask at once (8)"
     )
+    command.add_argument(
+        "-j", dest="at_once", metavar="N", default="3", help="large files at once (3)"
+    )
     command.add_argument("--limit-down", metavar="RATE", help="a second, as in 500K 10M 1G (none)")
     command.add_argument(
         "--range", metavar="A-B", help="bytes A to B of it, A- or the last -N; needs -o"

@@ -1,6 +1,6 @@
 """The progress bar on a terminal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -15,7 +15,6 @@ from rich.progress import (
 from rich.text import Text
 
 from pirate.cli import text
-from pirate.cli.meter import Meter
 from pirate.cli.output import Output
 from pirate.cli.progress import Plain
 from pirate.disk.names import safe_name
@@ -28,9 +27,10 @@ NAME_CELLS = 20
 class Bar(Plain):
     """A bar instead of the lines of ``Plain``; close it before the result is printed."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, progress: Progress) -> None:
+        """``progress`` may show others beside it."""
         super().__init__(output)
-        self._progress = drawn(output, self._meter, self.holders)
+        self._progress = progress
         self._task: TaskID | None = None
 
     def started(self, entry: Entry, resumed: int) -> None:
@@ -38,7 +38,13 @@ class Bar(Plain):
         super().started(entry, resumed)
         name = Text(text.harmless(safe_name(entry.names[0])))
         name.truncate(NAME_CELLS, overflow="ellipsis")
-        self._task = self._progress.add_task(name.plain, total=entry.size, completed=resumed)
+        self._task = self._progress.add_task(
+            name.plain,
+            total=entry.size,
+            completed=resumed,
+            meter=self._meter,
+            below=self.holders,
+        )
         self._progress.start()
 
     def progress(self, done: int, size: int) -> None:
@@ -53,22 +59,31 @@ class Bar(Plain):
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        self._progress.stop()
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        if not self._progress.task_ids:
+            self._progress.stop()
 
 
-def drawn(output: Output, meter: Meter, below: Callable[[], str]) -> Progress:
-    """A bar on stderr with the speed of ``meter``, and a line below it."""
+def drawn(output: Output) -> Progress:
+    """Bars on stderr, with the speed of each task's ``meter``; below a single one its line."""
 
-    def left() -> str:
-        seconds = meter.left
+    def rate(task: Task) -> str:
+        return text.rate(task.fields["meter"].rate)
+
+    def left(task: Task) -> str:
+        seconds = task.fields["meter"].left
         return "" if seconds is None else f"{text.seconds(seconds)} left"
 
+    def below(tasks: Sequence[Task]) -> str:
+        return tasks[0].fields["below"]() if len(tasks) == 1 else ""
+
     return _Lines(
-        lambda: Text(text.harmless(f"  {below()}"), style="dim", overflow="ellipsis"),
+        below,
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         DownloadColumn(binary_units=True),
-        _Computed(lambda: text.rate(meter.rate)),
+        _Computed(rate),
         _Computed(left),
         console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
     )
@@ -77,26 +92,27 @@ def drawn(output: Output, meter: Meter, below: Callable[[], str]) -> Progress:
 class _Computed(ProgressColumn):
     """A text made at each drawing, in the units of all our other figures; rich's are decimal."""
 
-    def __init__(self, make: Callable[[], str]) -> None:
+    def __init__(self, make: Callable[[Task], str]) -> None:
         super().__init__()
         self._make = make
 
-    def render(self, _: Task) -> Text:
-        return Text(self._make(), justify="right")
+    def render(self, task: Task) -> Text:
+        return Text(self._make(task), justify="right")
 
 
 class _Lines(Progress):
     """The bar, and a line below it."""
 
     def __init__(
-        self, below: Callable[[], Text], *columns: ProgressColumn, console: Console
+        self, below: Callable[[Sequence[Task]], str], *columns: ProgressColumn, console: Console
     ) -> None:
         self._below = below  # rich draws before it is ready
         super().__init__(*columns, console=console, transient=True, expand=True)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
-        yield self._below()
+        line = text.harmless(f"  {self._below(self.tasks)}")
+        yield Text(line, style="dim", overflow="ellipsis")
 
 
 class FilesBar:
@@ -105,7 +121,7 @@ class FilesBar:
     def __init__(self, output: Output, total: int, line: Callable[[], str]) -> None:
         """``line`` says how far it is, when it is drawn."""
         self._progress = _Lines(
-            lambda: Text(f"  {line()}", style="dim", overflow="ellipsis"),
+            lambda _: line(),
             BarColumn(bar_width=None),
             console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
         )

@@ -37,8 +37,10 @@ class Silent:
 class Plain(Silent):
     """A line on stderr every 10 s, and one for each holder that is dropped."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, which: str = "") -> None:
+        """``which`` download it is stands before each line."""
         self._output = output
+        self._which = which
         self._meter = Meter(PLAIN_SECONDS)
 
     def started(self, entry: Entry, resumed: int) -> None:
@@ -77,7 +79,7 @@ class Plain(Silent):
 
     def say(self, remark: str) -> None:
         """Print a remark."""
-        self._output.note(remark)
+        self._output.note(self._which + remark)
 
 
 class Json(Silent):
@@ -105,7 +107,7 @@ class Json(Silent):
     def added(self, peer: Peer) -> None:
         """See ``Observer``."""
         self._meter.added(peer)
-        self._output.event("source", event="add", peer=label(peer))
+        self._output.event("source", event="add", ref=self._ref, peer=label(peer))
 
     def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
         """See ``Observer``."""
@@ -113,6 +115,7 @@ class Json(Silent):
         self._output.event(
             "source",
             event="drop",
+            ref=self._ref,
             peer=label(peer),
             code=error.code,
             reason=str(error),
@@ -129,6 +132,7 @@ class Json(Silent):
             giving = self._meter.holders
             self._output.event(
                 "progress",
+                ref=self._ref,
                 done=done,
                 total=size,
                 rate_bps=round(self._meter.rate),

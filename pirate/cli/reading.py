@@ -81,13 +81,15 @@ class Bar(Reading):
         super().__init__(output)
         from pirate.cli.bar import drawn  # noqa: PLC0415 - loads rich, on a terminal only
 
-        self._drawn: Progress = drawn(output, self._meter, lambda: self.detail)
+        self._drawn: Progress = drawn(output)
         self._task: TaskID | None = None
 
     def begin(self, total: int) -> None:
         """See ``Reading``."""
         super().begin(total)
-        self._task = self._drawn.add_task("verify", total=total)
+        self._task = self._drawn.add_task(
+            "verify", total=total, meter=self._meter, below=lambda: self.detail
+        )
         self._drawn.start()
 
     def heard(self, count: int) -> None:

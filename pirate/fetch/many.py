@@ -1,7 +1,7 @@
 """Many files at once: the small ones by pipelined requests, a few connections for all of them.
 
 Done here is what is simple. Whatever is not, as a large file, one that nobody sent right, or a
-name that is taken meanwhile, is left ``later`` for ``fetch/get.py``, which does one at a time.
+name that is taken meanwhile, is left ``later`` for ``fetch/get.py``, which does each by itself.
 """
 
 import logging

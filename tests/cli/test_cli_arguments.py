@@ -33,6 +33,8 @@ WRONG = {
     "an output that ends as a folder": ("get", SHA1, "-o", "new/"),
     "an output without a name": ("get", SHA1, "-o", ""),
     "an unknown --if-exists": ("get", SHA1, "--if-exists", "ask"),
+    "no file at once": ("get", SHA1, "-j", "0"),
+    "too many files at once": ("get", SHA1, "-j", "17"),
     "a wrong --wait": ("get", SHA1, "--wait", "soon"),
     "a wrong --from": ("get", SHA1, "--from", ":7070"),
     "a wrong --timeout": ("ls", "--timeout", "1 day"),

@@ -3,9 +3,9 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +14,18 @@ from pirate.cli.counting import Counting
 from pirate.cli.output import Output
 from pirate.cli.sums import read_sums
 from pirate.cli.telling import remark, tell
-from pirate.cli.watching import observer
-from pirate.config import LEAST_RATE, Settings, duration, holders, parsed, remote
+from pirate.cli.watching import Watching
+from pirate.config import LEAST_RATE, Settings, duration, files_at_once, holders, parsed, remote
 from pirate.disk.names import SafePath, safe_path
-from pirate.errors import LocalIOError, PartialError, PirateError, UsageError
+from pirate.errors import BusyError, LocalIOError, PartialError, PirateError, UsageError
+from pirate.fetch.abreast import Abreast, Relay
 from pirate.fetch.get import Getter
 from pirate.fetch.many import Many
 from pirate.fetch.swarm import complete
 from pirate.fetch.target import IfExists, Target, Verdict
-from pirate.fetch.terms import Observer, Terms
+from pirate.fetch.terms import Observer, Received, Terms
 from pirate.fetch.wishes import Wish, Wishes
-from pirate.model import Digest
+from pirate.model import Digest, Peer
 from pirate.network import Network
 from pirate.ref import Prefix, parse_ref
 from pirate.scope import Stop
@@ -39,6 +40,23 @@ class Want(NamedTuple):
     path: SafePath | None
 
 
+class Limits(NamedTuple):
+    """How many holders of a file at once, how many files, and how fast from all of them."""
+
+    holders: int
+    at_once: int
+    throttle: Throttle | None = None
+
+
+class Got(NamedTuple):
+    """What has become of a file."""
+
+    digest: Digest
+    path: str
+    verdict: Verdict
+    received: Received
+
+
 @dataclass(frozen=True, slots=True)
 class Getting:
     """What all files of one command line share."""
@@ -49,14 +67,19 @@ class Getting:
     network: Network
     if_exists: IfExists
     wait: float
-    holders: int
-    throttle: Throttle | None
+    limits: Limits
     asked: ByteRange
 
-    def terms(self, watcher: Observer, stop: Stop) -> Terms:
-        """The terms of one download."""
-        network = self.network
-        return Terms(network.dialer, watcher, network.deadline, stop, self.holders, self.throttle)
+    def terms(self, watcher: Observer, stop: Stop, *, at_once: int = 1) -> Terms:
+        """The terms of one download, of so many at once."""
+        network, (holders, _, throttle) = self.network, self.limits
+        if throttle:
+            holders = max(1, min(holders, int(throttle.rate / LEAST_RATE) // at_once))
+        return Terms(network.dialer, watcher, network.deadline, stop, holders, throttle)
+
+    def alone(self) -> "Getting":
+        """The same for one file after the other."""
+        return replace(self, limits=self.limits._replace(at_once=1))
 
 
 def run(arguments: Namespace, settings: Settings, output: Output) -> int:
@@ -71,26 +94,25 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
             network,
             _if_exists(arguments.if_exists),
             parsed(duration, arguments.wait or "0", "--wait"),
-            *_limits(arguments, settings),
+            _limits(arguments, settings),
             _asked(arguments),
         )
         if arguments.output == "-":
             return _to_stdout(wants[0], getting)
         if len(wants) == 1 and not arguments.list:
-            _get(wants[0], getting)
-            return 0
+            return _get_one(wants[0], getting)
         return _get_all(wants, getting)
 
 
-def _limits(arguments: Namespace, settings: Settings) -> tuple[int, Throttle | None]:
-    """How many holders at once, and how fast from all of them.
-
-    A low limit is shared by few: what is too little for one of them is a stall.
-    """
-    count = parsed(holders, arguments.holders, "-s")
+def _limits(arguments: Namespace, settings: Settings) -> Limits:
+    """What the user allows; a low limit on speed is shared by few: too little is a stall."""
+    limits = Limits(
+        parsed(holders, arguments.holders, "-s"), parsed(files_at_once, arguments.at_once, "-j")
+    )
     if settings.limit_down is None:
-        return count, None
-    return min(count, settings.limit_down // LEAST_RATE), Throttle(settings.limit_down)
+        return limits
+    most = settings.limit_down // LEAST_RATE
+    return Limits(limits.holders, min(limits.at_once, most), Throttle(settings.limit_down))
 
 
 def _wants(arguments: Namespace) -> list[Want]:
@@ -151,11 +173,7 @@ def _get_all(wants: list[Want], getting: Getting) -> int:
         failed.append(error)
         getting.output.failure(error, ref=want.text)
 
-    for want in _get_small(wants, getting, fail):
-        try:
-            _get(want, getting)
-        except PirateError as error:
-            fail(want, error)
+    _get_large(_get_small(wants, getting, fail), getting, fail)
     counts = {"done": len(wants) - len(failed), "failed": len(failed)}
     if not failed:
         getting.output.result("summary", **counts)
@@ -196,16 +214,75 @@ def _get_small(
     return [want for want in wants if not isinstance(want.ref, Digest) or id(want) in later]
 
 
-def _get(want: Want, getting: Getting) -> None:
-    """Get one file to its place, and print where it is."""
+def _get_large(
+    wants: list[Want], getting: Getting, fail: Callable[[Want, PirateError], None]
+) -> None:
+    """Get each by itself, a few at once."""
+    at_once = min(getting.limits.at_once, len(wants))
+    network, progress = getting.network, getting.settings.progress
+    again: list[Want] = []
+
+    def get(want: Want, stop: Stop) -> Got:
+        with _target(want, getting) as target:
+            watcher, close = abreast.ask(
+                lambda: watching.observer(want.text, lambda: target.path), stop
+            )
+            terms = getting.terms(Relay(watcher, abreast.tell), stop, at_once=at_once)
+            widen = network.widening()
+            getter = Getter(
+                lambda: abreast.ask(network.peers, stop),
+                terms,
+                getting.wait,
+                lambda: abreast.ask(widen, stop),
+            )
+            try:
+                digest = _whole(want, lambda: abreast.ask(network.everybody, stop), terms)
+                verdict, received = getter.to_target(digest, target)
+            finally:
+                abreast.tell(close)
+            return Got(digest, target.path, verdict, received)
+
+    abreast = Abreast(get, Stop())
+    with (
+        closing(Watching(getting.output, progress, several=at_once > 1)) as watching,
+        closing(abreast.run(wants, at_once)) as outcomes,
+    ):
+        for want, outcome in outcomes:
+            with watching.aside():
+                if isinstance(outcome, BusyError) and at_once > 1:
+                    again.append(want)  # the list has it twice, so maybe we are busy with it
+                elif isinstance(outcome, PirateError):
+                    fail(want, outcome)
+                else:
+                    _say(outcome, getting)
+    if again:
+        _get_large(again, getting.alone(), fail)
+
+
+def _get_one(want: Want, getting: Getting) -> int:
+    """Get the only one to its place, and print where it is."""
     with _target(want, getting) as target:
-        digest, getter, close = _start(want, getting, lambda: target.path)
+        getter, close = _start(want, getting, lambda: target.path)
         try:
+            digest = _whole(want, getting.network.everybody, getter.terms)
             verdict, received = getter.to_target(digest, target)
         finally:
             close()
-        tell(digest, target.path, verdict, received, getting.output)
-        remark(target.path, verdict, received, getting.output, getting.asked)
+        _say(Got(digest, target.path, verdict, received), getting)
+    return 0
+
+
+def _say(got: Got, getting: Getting) -> None:
+    digest, path, verdict, received = got
+    tell(digest, path, verdict, received, getting.output)
+    remark(path, verdict, received, getting.output, getting.asked)
+
+
+def _whole(want: Want, everybody: Callable[[], Sequence[Peer]], terms: Terms) -> Digest:
+    """The digest that is meant."""
+    if isinstance(want.ref, Digest):
+        return want.ref
+    return complete(want.ref, everybody(), terms.dialer, terms.deadline, terms.stop)
 
 
 def _target(want: Want, getting: Getting) -> Target:
@@ -220,21 +297,19 @@ def _target(want: Want, getting: Getting) -> Target:
 
 def _start(
     want: Want, getting: Getting, path: Callable[[], str]
-) -> tuple[Digest, Getter, Callable[[], None]]:
-    """The digest that is meant, who gets it, and what to call when it is over."""
-    stop = Stop()
-    digest, network = want.ref, getting.network
-    if isinstance(digest, Prefix):
-        digest = complete(digest, network.everybody(), network.dialer, network.deadline, stop)
-    watcher, close = observer(getting.output, getting.settings.progress, want.text, path)
-    terms = getting.terms(watcher, stop)
-    getter = Getter(network.peers, terms, getting.wait, network.widen, getting.asked)
-    return digest, getter, close
+) -> tuple[Getter, Callable[[], None]]:
+    """Who gets the only file, and what to call when it is over."""
+    network = getting.network
+    watching = Watching(getting.output, getting.settings.progress)
+    watcher, close = watching.observer(want.text, path)
+    terms = getting.terms(watcher, Stop())
+    return Getter(network.peers, terms, getting.wait, network.widen, getting.asked), close
 
 
 def _to_stdout(want: Want, getting: Getting) -> int:
-    digest, getter, close = _start(want, getting, lambda: "-")
+    getter, close = _start(want, getting, lambda: "-")
     try:
+        digest = _whole(want, getting.network.everybody, getter.terms)
         sys.stdout.flush()
         getter.to_stream(digest, sys.stdout.fileno())
     finally:
