@@ -15,6 +15,9 @@ from pirate.fetch.terms import Observer
 from pirate.model import Entry, Peer
 from pirate.scope import Scope, Stop
 
+# How long a download may take to end: it may wait for the disk, and nothing wakes it then.
+GRACE_SECONDS = 60.0
+
 J = TypeVar("J")
 R = TypeVar("R")
 V = TypeVar("V")
@@ -41,7 +44,10 @@ class Abreast(Generic[J, R]):
         for job in jobs:
             waiting.put(job)
         left = len(jobs)
-        with Scope(self._stop) as scope, scope.stop.waking(lambda: self._calls.put(None)):
+        with (
+            Scope(self._stop, grace=GRACE_SECONDS) as scope,
+            scope.stop.waking(lambda: self._calls.put(None)),
+        ):
             for number in range(min(at_once, left)):
                 scope.spawn(f"get {number}", lambda: self._drain(waiting, scope.stop))
             while left:

@@ -1,5 +1,6 @@
 """How get and ls end when somebody ends them: soon, and so that it can go on later."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -81,6 +82,29 @@ def test_an_interrupted_get_to_stdout_leaves_no_temporary_files(
     assert done.seconds < SOON, "its reader takes nothing"
     assert (folder / "big.bin").read_bytes().startswith(done.written)
     assert list(place.iterdir()) == []
+
+
+@SIGNALS
+def test_several_downloads_are_broken_off_together_and_go_on_where_they_were(
+    place: Path, number: signal.Signals, code: int
+) -> None:
+    files = {f"large{each}": bytes([each]) * 24 * MIB for each in range(3)}
+    server_folder, out = fill(place / "shared", files), place / "out"
+    sums = "".join(f"{hashlib.sha1(data).hexdigest()}  {name}\n" for name, data in files.items())
+    (place / "list").write_text(sums)
+    with Serving(server_folder) as server:
+        get = ("get", "-i", place / "list", "-d", out, "--peer", server.address, "-j", 3)
+        with Running(*get, "--limit-down", "8M") as getting:
+            assert until(lambda: len(list(out.glob(".*.pirate-part"))) == 3)
+            assert until(lambda: arrived(out) > 4 * MIB)
+            done = getting.stopped_by(number)
+        assert (done.code, done.out) == (code, "")
+        assert done.seconds < SOON
+        assert one_line(done, "interrupted")
+        kept = arrived(out)
+        results = [json.loads(line) for line in pirate(*get, "--json").out.splitlines()]
+    assert sum(each["resumed_bytes"] for each in results if each["type"] == "result") == kept
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
 
 
 @pytest.mark.parametrize("asking", ["ls", "peers", "info"])
