@@ -5,6 +5,9 @@ An error's docstring is the advice its user gets: the command line prints
 does differently; ``exit_code`` is part of the contract with scripts.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class PirateError(Exception):
     """Report this."""
@@ -205,3 +208,12 @@ class RefusedError(PeerError):
         super().__init__(f"{reason}: {text}" if text else reason)
         self.code = reason
         self.retry_after = retry_after
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn an OSError in the block into a LocalIOError that says what was tried."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from itertools import islice, pairwise, starmap
 
 from pirate.disk.hashing import Sheet
-from pirate.disk.tree import Identity, Listing, Parts, Place
+from pirate.disk.place import Identity, Parts, Place
+from pirate.disk.tree import Listing
 from pirate.model import Digest
 from pirate.wire.catalog import Catalog
 from pirate.wire.entries import encoded, name_of

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 
 from pirate.chain import Chain
 from pirate.disk.hashcache import HashCache
+from pirate.disk.place import Place
 from pirate.disk.source import Source, open_first
 from pirate.disk.state import State
-from pirate.disk.tree import Place, Shares
+from pirate.disk.tree import Shares
 from pirate.errors import NotFoundError, StaleError
 from pirate.index import MOST_PLACES, Index
 from pirate.model import Digest, Entry

@@ -11,8 +11,9 @@ from pirate.disk.hashcache import Asked, HashCache
 from pirate.disk.hashers import Hashers, Read
 from pirate.disk.hashing import Hashed, Job, Sheet, hash_all
 from pirate.disk.hashrows import digest_in
+from pirate.disk.place import Identity, Parts, Place
 from pirate.disk.source import generation_of
-from pirate.disk.tree import Identity, Listing, Parts, Place, Shares
+from pirate.disk.tree import Listing, Shares
 from pirate.index import Index, rarely_collected
 from pirate.scope import Stop
 

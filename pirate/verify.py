@@ -17,8 +17,10 @@ from pirate.chain import STATE_SIZE, length, segments, start
 from pirate.disk.cursor import Cursor
 from pirate.disk.hashcache import Asked, HashCache
 from pirate.disk.hashing import Hashed, Job, Outcome, hash_all, hash_file
+from pirate.disk.opening import Opener
+from pirate.disk.place import Parts, Place
 from pirate.disk.source import generation_of
-from pirate.disk.tree import Found, Opener, Parts, Place, Shares
+from pirate.disk.tree import Found, Shares
 from pirate.model import Digest
 from pirate.scope import Stop
 

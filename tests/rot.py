@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pirate.disk.hashcache import HashCache
 from pirate.disk.hashing import Hashed, hash_file
+from pirate.disk.place import Identity
 from pirate.disk.state import State
-from pirate.disk.tree import Identity
 from pirate.scope import Stop
 
 

@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pirate import index as index_module
 from pirate.disk.hashing import Hashed, Sheet
-from pirate.disk.tree import Identity, Listing, Place
+from pirate.disk.place import Identity, Place
+from pirate.disk.tree import Listing
 from pirate.index import Index
 from pirate.model import Digest
 from pirate.wire.catalog import Catalog

@@ -13,7 +13,7 @@ from pirate import library as library_module
 from pirate import scanning
 from pirate.disk import hashing
 from pirate.disk.hashing import Hashed, Job, Sheet
-from pirate.disk.tree import Place
+from pirate.disk.place import Place
 from pirate.scanning import Progress
 from pirate.scope import Stop
 from pirate.wire.fields import NAME_LIMIT

@@ -9,7 +9,7 @@ import pytest
 from honest import SOON, digest_of
 from shelf import Shelf
 
-from pirate.disk.tree import Place
+from pirate.disk.place import Place
 from pirate.errors import NotFoundError, StaleError
 from pirate.scope import Scope
 

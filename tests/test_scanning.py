@@ -12,7 +12,7 @@ from pirate import scanning
 from pirate.chain import LEAST_SEGMENT
 from pirate.disk import hashers, hashing
 from pirate.disk.hashing import Hashed, Job
-from pirate.disk.tree import Identity, Listing
+from pirate.disk.place import Identity
 from pirate.scanning import Progress
 from pirate.scope import Stop
 
@@ -67,7 +67,7 @@ def test_what_they_have_read_is_not_read_again_after_a_restart(
         time.sleep(0.01)
     state = tmp_path / "state"
     listed = Shelf(share, state=state).scan()
-    asked: list[Listing] = []
+    asked: list[object] = []
     monkeypatch.setattr(hashers.Hashers, "ask", lambda _, listing: asked.append(listing))
     assert Shelf(share, state=state).scan() == listed
     assert not asked

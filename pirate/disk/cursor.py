@@ -5,8 +5,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from pirate.disk.place import Place
 from pirate.disk.state import State
-from pirate.disk.tree import Place
 
 _LIMIT = 4 * 1024 * 1024
 

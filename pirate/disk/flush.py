@@ -14,8 +14,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pirate.disk.tree import translated
 from pirate.disk.writeback import begin_writing
+from pirate.errors import translated
 
 # File systems that write all they have, and the journal behind it. A FUSE, for one, is not even
 # told of a syncfs.

@@ -23,8 +23,8 @@ from pirate.disk.hashrows import (
     rows_of,
     with_chain,
 )
+from pirate.disk.place import Identity
 from pirate.disk.state import State
-from pirate.disk.tree import Identity
 from pirate.model import Digest
 from pirate.scope import Stop
 

@@ -15,8 +15,10 @@ from typing import IO, Any
 
 from pirate.disk.hashing import hash_small, settled
 from pirate.disk.hashrows import packed_small
+from pirate.disk.opening import OPEN_FILE, Opener
+from pirate.disk.place import Identity
 from pirate.disk.source import generation
-from pirate.disk.tree import OPEN_FILE, Identity, Listing, Opener
+from pirate.disk.tree import Listing
 
 # A row for each file, None for those that are not as they were found; and which are settled.
 Answer = tuple[list[bytes | None], bytes]

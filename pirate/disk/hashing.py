@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from pirate.chain import LEAST_SEGMENT, segment_size
 from pirate.disk import sha1
+from pirate.disk.opening import Opener, open_file
+from pirate.disk.place import Identity, Parts, Place
 from pirate.disk.source import generation
-from pirate.disk.tree import Identity, Opener, Parts, Place, open_file
 from pirate.model import Digest
 from pirate.scope import Scope, Stop
 

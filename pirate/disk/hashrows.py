@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pirate.chain import LEAST_SEGMENT, STATE_SIZE, segments
 from pirate.disk import sha1
 from pirate.disk.hashing import Hashed
-from pirate.disk.tree import Identity
+from pirate.disk.place import Identity
 from pirate.model import Digest
 
 _BITS = 6

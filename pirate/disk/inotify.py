@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from inotify_simple import INotify, flags
 
-from pirate.disk.tree import DEEPEST, Place, open_existing, open_next, unfinished
+from pirate.disk.opening import open_existing, open_next
+from pirate.disk.place import Place
+from pirate.disk.tree import DEEPEST, unfinished
 from pirate.policy.rules import Rules
 
 # Not OPEN, ACCESS and CLOSE_NOWRITE: our own reading would be told to us.

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from pirate.chain import STATE_SIZE, Link
-from pirate.disk.tree import JOURNAL_SUFFIX, translated
+from pirate.disk.tree import JOURNAL_SUFFIX
+from pirate.errors import translated
 from pirate.model import Digest
 
 _MAGIC = b"pirate journal 1"

@@ -11,9 +11,9 @@ from typing import Self
 from pirate.disk.hashing import READ_BYTES, digest_of
 from pirate.disk.journal import Journal
 from pirate.disk.names import SafeName
-from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX, translated
+from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX
 from pirate.disk.writeback import begin_writing
-from pirate.errors import BusyError, ExistsError, LocalIOError
+from pirate.errors import BusyError, ExistsError, LocalIOError, translated
 from pirate.model import Digest
 
 # What is written at once. With 1 MiB a file system takes single folios of that size, and finding

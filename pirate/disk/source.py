@@ -7,7 +7,8 @@ import struct
 import sys
 from collections.abc import Iterable
 
-from pirate.disk.tree import Identity, Parts, Place, open_file
+from pirate.disk.opening import open_file
+from pirate.disk.place import Identity, Parts, Place
 from pirate.errors import StaleError
 
 # FS_IOC_GETVERSION of Linux, _IOR('v', 1, long); what comes is an int.

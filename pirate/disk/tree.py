@@ -1,7 +1,6 @@
-"""Walk shared folders and open what lies in them, never through a symlink.
+"""Walk shared folders, never through a symlink.
 
-Every step goes by ``dir_fd`` with O_NOFOLLOW, one component at a time, so nothing that is
-renamed or linked meanwhile can lead outside the folder.
+Every step goes by ``dir_fd``, so nothing that is renamed or linked meanwhile can lead outside.
 """
 
 import contextlib
@@ -12,62 +11,22 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from pirate.errors import LocalIOError
+from pirate.disk.opening import open_next, open_root
+from pirate.disk.place import Identity, Parts, Place
 from pirate.policy.rules import Rules
-
-Parts = tuple[str, ...]
 
 PART_SUFFIX = ".pirate-part"
 JOURNAL_SUFFIX = ".pirate-journal"
 
 _UNFINISHED = (PART_SUFFIX, JOURNAL_SUFFIX)
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEXT_FOLDER = _FOLDER | os.O_NOFOLLOW
-# O_NONBLOCK: a FIFO that took a file's place must not block the thread that opens it.
-OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
 # So many files are told of at a time.
 LONGEST_LISTING = 1000
 
 # Deeper folders are left out: each level costs a descriptor while it is walked.
 DEEPEST = 64
-
-
-class Place(NamedTuple):
-    """Where a file or folder lies: a shared folder and the path below it."""
-
-    root: str
-    parts: Parts
-
-    @property
-    def folder(self) -> "Place":
-        """The folder that it is in."""
-        return Place(self.root, self.parts[:-1])
-
-    def is_below(self, other: "Place") -> bool:
-        """Whether it is another place, or below it."""
-        return self.root == other.root and self.parts[: len(other.parts)] == other.parts
-
-
-class Identity(NamedTuple):
-    """What tells that a file is still the one whose bytes were read. Times in ns."""
-
-    device: int
-    inode: int
-    size: int
-    mtime: int
-    ctime: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Identity":
-        """The identity in a stat result."""
-        return tuple.__new__(cls, _STATUS(status))
-
-
-_STATUS = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class Found(NamedTuple):
@@ -136,15 +95,6 @@ def unfinished(name: str) -> bool:
 Trouble = Callable[[Parts, OSError], None]
 
 
-@contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn an OSError in the block into a LocalIOError that says what was tried."""
-    try:
-        yield
-    except OSError as error:
-        raise LocalIOError(f"{what}: {(error.strerror or str(error)).lower()}") from error
-
-
 class Shares:
     """The folders that are shared, each once, and the rules of what in them is."""
 
@@ -187,7 +137,7 @@ def listings(
     What cannot be read, or vanishes meanwhile, is told to ``trouble`` and left out.
     """
     try:
-        folder = os.open(root, _FOLDER)
+        folder = open_root(root)
     except OSError as error:
         trouble((), error)
         return
@@ -270,8 +220,8 @@ class _Walk:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=attrgetter("name"))
         listing = Listing(self._root, parts, inode, [], [], [])
-        make, rules = tuple.__new__, self._rules  # a million files are worth it
-        patterns, hidden = rules.patterns, rules.hidden
+        rules = self._rules
+        patterns, hidden = rules.patterns, rules.hidden  # a million files are worth it
         for entry in ordered:
             name = entry.name
             try:
@@ -282,7 +232,7 @@ class _Walk:
                         continue
                     status = entry.stat(follow_symlinks=False)
                     listing.names.append(name)
-                    listing.identities.append(make(Identity, _STATUS(status)))
+                    listing.identities.append(Identity.of(status))
                     listing.links.append(status.st_nlink)
                     if len(listing.names) == LONGEST_LISTING:
                         yield listing
@@ -297,96 +247,3 @@ class _Walk:
                 self._trouble((*parts, name), error)
         if listing.names:
             yield listing
-
-
-def open_file(root: str, parts: Parts) -> int:
-    """A descriptor of the regular file at ``parts`` below ``root``; OSError if there is none."""
-    with Opener() as opener:
-        return opener.open(root, parts)
-
-
-class Opener:
-    """Opens one file after the other, and goes to the folder of several only once."""
-
-    def __init__(self) -> None:
-        self._at: tuple[str, Parts] | None = None
-        self._folder = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._leave()
-
-    def open(self, root: str, parts: Parts) -> int:
-        """A descriptor of the regular file at ``parts``; OSError if there is none."""
-        file = os.open(parts[-1], OPEN_FILE, dir_fd=self.folder(root, parts[:-1]))
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
-            raise OSError(f"{'/'.join(parts)} is no regular file any more")
-        return file
-
-    def folder(self, root: str, parts: Parts) -> int:
-        """The descriptor of a folder, good until the next call; OSError if there is none."""
-        if self._at != (root, parts):
-            self._go(root, parts)
-        return self._folder
-
-    def _go(self, root: str, parts: Parts) -> None:
-        self._leave()
-        self._folder = open_existing(root, parts)
-        self._at = root, parts
-
-    def _leave(self) -> None:
-        if self._folder >= 0:
-            os.close(self._folder)
-        self._at, self._folder = None, -1
-
-
-def open_next(folder: int, name: str) -> int:
-    """A descriptor of a folder in an open one; OSError if it is a symlink, or none."""
-    return os.open(name, _NEXT_FOLDER, dir_fd=folder)
-
-
-def open_existing(root: str, parts: Parts) -> int:
-    """A descriptor of the folder at ``parts`` below ``root``; OSError if there is none."""
-    folder = os.open(root, _FOLDER)
-    for part in parts:
-        try:
-            deeper = open_next(folder, part)
-        finally:
-            os.close(folder)
-        folder = deeper
-    return folder
-
-
-def sync_folder(path: str) -> None:
-    """Have the names that a folder holds on the disk; OSError if that fails.
-
-    One that is gone holds none, and of one that we may not read nobody can say.
-    """
-    try:
-        folder = os.open(path, _FOLDER)
-    except (FileNotFoundError, PermissionError):
-        return
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def open_folder(root: str, parts: Parts) -> int:
-    """A descriptor of the folder at ``parts`` below ``root``; folders that lack are made."""
-    os.makedirs(root, exist_ok=True)
-    folder = os.open(root, _FOLDER)
-    try:
-        for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, dir_fd=folder)
-            deeper = os.open(part, _NEXT_FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = deeper
-    except BaseException:
-        os.close(folder)
-        raise
-    return folder

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pirate.deadline import Clock
 from pirate.disk.inotify import Folders, MissedError
 from pirate.disk.mounts import remote_devices
-from pirate.disk.tree import Place, Shares
+from pirate.disk.place import Place
+from pirate.disk.tree import Shares
 from pirate.policy.resting import Resting
 from pirate.scope import Stop
 

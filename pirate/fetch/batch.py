@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from pirate.disk.flush import flush
 from pirate.disk.partfile import PartFile
-from pirate.disk.tree import Parts, translated
-from pirate.errors import LocalIOError, PirateError
+from pirate.disk.place import Parts
+from pirate.errors import LocalIOError, PirateError, translated
 from pirate.fetch.target import Folder, Target, settle
 from pirate.fetch.terms import Received
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pirate.byterange import WHOLE, ByteRange
 from pirate.disk.names import safe_name
 from pirate.disk.partfile import PartFile, sweep
-from pirate.disk.tree import translated
-from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError
+from pirate.errors import NoNetworkError, NotFoundError, StoppedError, TimedOutError, translated
 from pirate.fetch.cut import cut
 from pirate.fetch.download import Download
 from pirate.fetch.follow import Follower, Sink

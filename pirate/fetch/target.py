@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import Self
 
 from pirate.disk.names import SafeName, numbered
+from pirate.disk.opening import open_folder, sync_folder
 from pirate.disk.partfile import PartFile, exists, holds, is_folder
-from pirate.disk.tree import Parts, open_folder, sync_folder, translated
-from pirate.errors import ExistsError, LocalIOError
+from pirate.disk.place import Parts
+from pirate.errors import ExistsError, LocalIOError, translated
 from pirate.model import Digest
 
 # Others may remove the folder that we are about to use, as we do below, so often.

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pirate.disk.partfile import sweep
-from pirate.disk.tree import PART_SUFFIX, Parts
+from pirate.disk.place import Parts
+from pirate.disk.tree import PART_SUFFIX
 from pirate.errors import PirateError, StoppedError
 from pirate.fetch.batch import Folders
 from pirate.fetch.target import Folder, IfExists, Target, Verdict

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from pirate.disk.hashing import Hashed, Sheet
 from pirate.disk.identity import new_peer_id
-from pirate.disk.tree import Identity, Place, Shares
+from pirate.disk.place import Identity, Place
+from pirate.disk.tree import Shares
 from pirate.library import Library
 from pirate.model import Digest
 from pirate.net.reception import Limits

@@ -11,8 +11,8 @@ from rot import rot
 
 from pirate.cli import reading
 from pirate.disk import hashing
+from pirate.disk.opening import Opener
 from pirate.disk.state import State
-from pirate.disk.tree import Opener
 
 LARGE = some_bytes(300_000)
 

@@ -5,8 +5,8 @@ import pytest
 
 from pirate.disk import cursor as module
 from pirate.disk.cursor import Cursor
+from pirate.disk.place import Place
 from pirate.disk.state import State
-from pirate.disk.tree import Place
 
 ROOTS = ("/b", "/a")
 

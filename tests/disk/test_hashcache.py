@@ -16,8 +16,9 @@ from pirate.chain import LEAST_SEGMENT
 from pirate.disk import hashcache, hashfile, hashing
 from pirate.disk.hashcache import KEPT_DAYS, NOTED_DAYS, Asked, HashCache
 from pirate.disk.hashing import Hashed, Job, hash_one
+from pirate.disk.place import Identity
 from pirate.disk.state import State
-from pirate.disk.tree import Found, Identity
+from pirate.disk.tree import Found
 from pirate.model import Digest
 from pirate.scope import Stop
 

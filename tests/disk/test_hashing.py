@@ -9,7 +9,7 @@ from honest import QUICK, SOON, digest_of, some_bytes
 from pirate.disk import hashing
 from pirate.disk.hashing import READ_BYTES, Hashed, Job, hash_all, hash_one
 from pirate.disk.hashing import digest_of as digest_of_file
-from pirate.disk.tree import Identity
+from pirate.disk.place import Identity
 from pirate.scope import Stop
 
 

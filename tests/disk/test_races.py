@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from honest import SOON
 
-from pirate.disk.tree import open_file, open_folder, walk
+from pirate.disk.opening import open_file, open_folder
+from pirate.disk.tree import walk
 from pirate.scope import Scope, Stop
 
 SECONDS = 1.0

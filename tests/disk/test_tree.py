@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pirate.disk.source import generation_of
-from pirate.disk.tree import (
-    DEEPEST,
-    Identity,
-    Parts,
-    Shares,
-    open_file,
-    open_folder,
-    sync_folder,
-    walk,
-)
+from pirate.disk.opening import open_file
+from pirate.disk.place import Identity, Parts
+from pirate.disk.tree import DEEPEST, Shares, walk
 from pirate.policy.rules import Rules
 
 Told = dict[Parts, OSError]
@@ -227,7 +219,8 @@ def test_a_walk_that_is_broken_off_keeps_nothing_open(share: Path) -> None:
 
 UNPRIVILEGED = """
 import os, sys
-from pirate.disk.tree import open_file, walk
+from pirate.disk.opening import open_file
+from pirate.disk.tree import walk
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 told = []
 found = sorted("/".join(each.parts) for each in walk(sys.argv[1], lambda p, e: told.append(p)))
@@ -254,53 +247,6 @@ def test_what_may_not_be_read_costs_only_itself(share: Path) -> None:
     assert done.stdout == "['closed', 'open'] [('locked',), 'closed']\n"
 
 
-# Opening.
-
-
-def test_a_file_is_opened_by_its_parts(share: Path) -> None:
-    (share / "folder").mkdir()
-    (share / "folder" / "file").write_bytes(b"content")
-    file = open_file(str(share), ("folder", "file"))
-    assert os.read(file, 100) == b"content"
-    os.close(file)
-
-
-@pytest.mark.parametrize(
-    "parts", [("link",), ("to folder", "file"), ("fifo",), ("folder",), ("gone",), ("file", "x")]
-)
-def test_what_is_no_regular_file_below_the_root_is_not_opened(share: Path, parts: Parts) -> None:
-    (share / "file").touch()
-    (share / "folder").mkdir()
-    (share / "folder" / "file").touch()
-    (share / "link").symlink_to("file")
-    (share / "to folder").symlink_to("folder")
-    os.mkfifo(share / "fifo")
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    with pytest.raises(OSError, match=r".+"):
-        open_file(str(share), parts)
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-
-
-def test_folders_that_lack_are_made(tmp_path: Path) -> None:
-    for _ in range(2):
-        folder = open_folder(str(tmp_path / "new" / "root"), ("a", "b"))
-        assert os.path.samestat(os.fstat(folder), (tmp_path / "new/root/a/b").stat())
-        os.close(folder)
-
-
-@pytest.mark.parametrize("kind", ["file", "symlink"])
-def test_a_folder_is_not_made_through_what_is_none(tmp_path: Path, kind: str) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    if kind == "file":
-        (tmp_path / "a").touch()
-    else:
-        (tmp_path / "a").symlink_to(outside)
-    with pytest.raises(OSError, match=r".+"):
-        open_folder(str(tmp_path), ("a", "b"))
-    assert not list(outside.iterdir())
-
-
 def test_a_label_tells_names_and_folders_apart_but_not_where_the_folder_is(share: Path) -> None:
     (share / "folder").mkdir()
     for name in ("a", "folder/a", "folder/b"):
@@ -319,27 +265,3 @@ def test_a_file_with_several_names_has_no_label(share: Path) -> None:
     (share / "a").write_bytes(b"1")
     (share / "b").hardlink_to(share / "a")
     assert [each.label for each in walk(str(share), lambda *_: None)] == [0, 0]
-
-
-def test_another_file_with_the_same_inode_has_another_generation(share: Path) -> None:
-    seen = set()
-    for _ in range(20):
-        (share / "file").touch()
-        known = (share / "file").stat().st_ino, generation_of(str(share), ("file",))
-        assert known[1] == 0 or known not in seen
-        seen.add(known)
-        (share / "file").unlink()
-
-
-def test_what_is_not_there_has_no_generation(share: Path) -> None:
-    assert generation_of(str(share), ("nowhere",)) == 0
-
-
-def test_a_folder_that_is_gone_has_nothing_to_sync_and_one_that_is_there_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
-    sync_folder(str(tmp_path))
-    sync_folder(str(tmp_path / "gone"))
-    assert synced == [tmp_path.stat().st_ino]

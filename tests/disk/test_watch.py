@@ -14,7 +14,8 @@ from honest import SOON
 
 from pirate.disk import inotify, watch
 from pirate.disk.inotify import Folders
-from pirate.disk.tree import Place, Shares
+from pirate.disk.place import Place
+from pirate.disk.tree import Shares
 from pirate.disk.watch import Watch
 from pirate.policy import resting
 from pirate.policy.rules import Rules

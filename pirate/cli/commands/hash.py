@@ -12,9 +12,9 @@ from pirate.cli.text import counted, harmless
 from pirate.config import Settings
 from pirate.disk.hashcache import Asked, HashCache
 from pirate.disk.hashing import Hashed, digest_of, hash_file
+from pirate.disk.place import Identity
 from pirate.disk.state import State
-from pirate.disk.tree import Identity, translated
-from pirate.errors import LocalIOError, PartialError
+from pirate.errors import LocalIOError, PartialError, translated
 from pirate.model import Digest
 from pirate.scope import Stop
 

@@ -12,7 +12,7 @@ from pirate import sharing
 from pirate.cli.output import Output
 from pirate.cli.text import counted, size
 from pirate.config import Settings
-from pirate.disk.tree import translated
+from pirate.errors import translated
 from pirate.node import Node
 from pirate.scanning import Progress
 from pirate.scope import Scope, Stop
