@@ -195,6 +195,7 @@ class MdnsRegistry:
             zeroconf.registry.async_add(info)
         elif known is not info:
             zeroconf.registry.async_update(info)
+            _hush(zeroconf)
         zeroconf.async_send(zeroconf.generate_service_broadcast(info, None))
         self._lapse_after(zeroconf, info)
 
@@ -207,11 +208,14 @@ class MdnsRegistry:
 
     async def _leave(self, info: ServiceInfo, zeroconf: Zeroconf) -> None:
         await self._ready(zeroconf)
-        await (await zeroconf.async_unregister_service(info))
+        goodbye = await zeroconf.async_unregister_service(info)
+        _hush(zeroconf)
+        await goodbye
 
     async def _fall_silent(self, zeroconf: Zeroconf) -> None:
         """Without a goodbye, which would be the other's as well who has our id."""
         zeroconf.registry.async_remove(zeroconf.registry.async_get_service_infos())
+        _hush(zeroconf)
 
     async def _listen(self, zeroconf: Zeroconf) -> None:
         """Ask with everybody's port, so that everybody hears the answers, again and again."""
@@ -240,6 +244,15 @@ class MdnsRegistry:
         await self._asked(zeroconf)
         if goodbye := zeroconf.generate_unregister_all_services():
             zeroconf.async_send(goodbye)
+
+
+def _hush(zeroconf: Zeroconf) -> None:
+    """Drop the answers that wait for their turn, for up to 1.2 s: what they say is true no more.
+
+    Behind a goodbye one would bring us back, for as long as a lease.
+    """
+    for waiting in (zeroconf.out_queue, zeroconf.out_delay_queue):
+        waiting.queue.clear()
 
 
 def _is_ours(address: str) -> bool:

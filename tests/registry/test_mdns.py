@@ -117,6 +117,21 @@ def test_a_goodbye_is_heard_long_before_the_lease_runs_out(
     assert until(lambda: not heard(theirs))
 
 
+@pytest.mark.parametrize("later", [{replace(OURS, revision=7)}, set()], ids=["change", "goodbye"])
+def test_an_answer_that_waited_for_its_turn_takes_nothing_back(
+    handle: Callable[..., MdnsRegistry], later: set[Announcement]
+) -> None:
+    ours, theirs = handle(), handle()
+    ours.announce(OURS, Deadline(SOON))  # so its answer to all has to wait for a second
+    assert until(lambda: heard(theirs) == {OURS})
+    for each in later:
+        ours.announce(each, Deadline(SOON))
+    if not later:
+        ours.withdraw(Deadline(SOON))
+    assert until(lambda: heard(theirs) == later)
+    assert not until(lambda: heard(theirs) != later, 2.0)
+
+
 def test_a_goodbye_of_who_has_only_answered_directly_is_heard(
     handle: Callable[..., MdnsRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
