@@ -264,6 +264,7 @@ def test_a_lost_registry_and_untold_changes_are_part_of_how_a_node_is(tmp_path: 
         network.down = True
         node.roster._registry = MemoryRegistry(network)
         node.roster.refresh(NEVER)
+        assert until(lambda: bool(node.state().watching))  # so its own watch has told
         for complete in (True, False):
             node._watched(complete)
             assert node.state().watching == complete

@@ -145,7 +145,7 @@ def test_one_that_is_named_by_its_address_needs_no_state_folder(
 def test_one_that_is_silent_is_told_beside_those_that_answer(
     pirate: Pirate, serve: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "ASK_SECONDS", 1.0)
+    monkeypatch.setattr(status, "ASK_SECONDS", 2.0)
     node = serve("anne")
     with Fake(mute) as silent:
         both = (silent.address, node.listen)
