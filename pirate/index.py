@@ -17,7 +17,7 @@ from pirate.disk.place import Identity, Parts, Place
 from pirate.disk.tree import Listing
 from pirate.model import Digest
 from pirate.wire.catalog import Catalog
-from pirate.wire.entries import encoded, name_of
+from pirate.wire.entries import encoded, encoded_all, name_of
 from pirate.wire.fields import NAMES_LIMIT
 
 # No more places of one file are looked at when it is opened.
@@ -32,6 +32,7 @@ _AT_ONCE = 250
 _IDENTITY = struct.Struct("=QQQqq")
 _SIZE = struct.Struct("=16xQ")
 _BUCKET = struct.Struct(">Q")  # the first bytes of a digest
+_BUCKETS = struct.Struct(">Q12x")
 
 # After how many new objects the collector looks at the youngest, at the next, at all.
 _RARELY = (1_000_000, 50, 1000)
@@ -230,30 +231,28 @@ class Index:
         if at in sheet.states:
             self._states[number] = sheet.states[at]
         self._changed.add(sheet.digests[at])
-        self._link([number])
+        self._link([number], sheet.digests[at])
 
     def _append(self, folder: _Folder, sheet: Sheet) -> None:
-        """Know files that have no numbers, and give them the next ones."""
+        """Know files that have no numbers, and give them the next ones: none is free."""
         first, count = len(self._names), len(sheet.names)
         folder.files.update(zip(sheet.names, range(first, first + count), strict=True))
         self._names += sheet.names
         self._places += [folder] * count
         self._identities += b"".join(starmap(_IDENTITY.pack, sheet.identities))
-        self._digests += b"".join(sheet.digests)
+        digests = b"".join(sheet.digests)
+        self._digests += digests
         self._settled += sheet.settled
         self._seen += b"\1" * count
         self._states.update((first + at, states) for at, states in sheet.states.items())
-        path = folder.path
-        self._fresh += [
-            encoded(digest, identity[2], (name_of(path, name),))
-            for name, identity, digest in zip(*sheet[2:5], strict=True)
-        ]
+        sizes = [identity[2] for identity in sheet.identities]
+        self._fresh += encoded_all(folder.path, zip(sheet.names, sheet.digests, sizes, strict=True))
         for links in (self._next, self._before):
             links.frombytes(bytes(count * links.itemsize))
-        if first + count > len(self._heads):
+        if first + count > len(self._heads):  # no number is free, so all of them are linked anew
             self._heads = array("I", bytes(4 * _BUCKETS_GROW * (first + count)))
-            self._link(number for number in range(first) if self._names[number])
-        self._link(range(first, first + count))
+            first, digests = 0, bytes(self._digests)
+        self._link(range(first, len(self._names)), digests)
 
     def _drop(self, number: int) -> None:
         folder, name = self._places[number], self._names[number]
@@ -282,10 +281,10 @@ class Index:
             self._before[after - 1] = before
         self._states.pop(number, None)
 
-    def _link(self, numbers: Iterable[int]) -> None:
-        heads, links, before, digests = self._heads, self._next, self._before, self._digests
-        for number in numbers:
-            (first,) = _BUCKET.unpack_from(digests, 20 * number)
+    def _link(self, numbers: Iterable[int], digests: bytes | bytearray) -> None:
+        """Have files found by their digests, which come one behind the other."""
+        heads, links, before = self._heads, self._next, self._before
+        for number, (first,) in zip(numbers, _BUCKETS.iter_unpack(digests), strict=True):
             bucket = first % len(heads)
             after = heads[bucket]
             heads[bucket] = number + 1

@@ -145,7 +145,11 @@ class Scanner:
 
     def _unremembered(self, fresh: list[tuple[Listing, Sequence[int]]], stop: Stop) -> list[_Each]:
         """The files that were not there, and that the cache does not know."""
-        each = [(listing, at) for listing, places in fresh for at in places]
+        each: list[_Each] = []
+        identities: list[Identity] = []
+        for listing, places in fresh:
+            each += zip(repeat(listing), places)
+            identities += listing.some(places).identities
 
         def label(number: int) -> int:
             listing, at = each[number]
@@ -154,13 +158,15 @@ class Scanner:
         def generation(number: int) -> int:
             return generation_of(*_place(each[number]))
 
-        known = self._cache.find(Asked([*map(_identity, each)], label, generation), stop)
+        known = self._cache.find(Asked(identities, label, generation), stop)
         unknown: list[_Each] = []
         first = 0
         for listing, places in fresh:
             after = first + len(places)
             digests, numbers = known.digests[first:after], range(first, after)
-            states = {n - first: known.states[n] for n in numbers if n in known.states}
+            states = {}
+            if known.states:
+                states = {n - first: known.states[n] for n in numbers if n in known.states}
             sheet = _sheet(listing, places, cast("list[bytes]", digests), states)
             if None in digests:
                 unknown += [(listing, places[at]) for at, one in enumerate(digests) if not one]

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from pirate.disk.hashfile import Connection, HashFile
 from pirate.disk.hashing import Hashed, settled
 from pirate.disk.hashrows import (
+    BITS,
     Row,
     block,
     block_of,
     chain,
-    is_plain,
     packed,
-    place_of,
+    plain_digest,
     rows_of,
     with_chain,
 )
@@ -149,8 +149,9 @@ class HashCache:
     def _hits(self, connection: Connection, asked: Asked, known: Known, stop: Stop) -> list[_Hit]:
         """Know the small files that are as they were; the rows of the others."""
         hits: list[_Hit] = []
+        identities, digests = asked.identities, known.digests
         since = self._today() - NOTED_DAYS
-        for device, numbers in _queries(asked.identities):
+        for device, numbers in _queries(identities):
             if stop.is_set:
                 break
             query = _FIND.format(",".join("?" * len(numbers)))
@@ -158,14 +159,13 @@ class HashCache:
                 noted = isinstance(seen, int) and seen >= since
                 rows = rows_of(device, number, data)
                 for at in numbers.get(number, ()):
-                    identity = asked.identities[at]
-                    row = rows.get(place_of(identity[1]))
-                    if not row:
-                        continue
-                    if noted and row[1:4] == identity[2:] and is_plain(row):  # nearly all
-                        known.digests[at] = row[-1]
-                    else:
-                        hits.append(_Hit(at, row, noted))
+                    identity = identities[at]
+                    if row := rows.get(identity[1]):
+                        digest = plain_digest(row, identity) if noted else None
+                        if digest:  # nearly all
+                            digests[at] = digest
+                        else:
+                            hits.append(_Hit(at, Row._make(row), noted))
         return hits
 
     def _blocks(self, connection: Connection) -> Iterator[tuple[int, int, int, bytes]]:
@@ -213,15 +213,18 @@ class HashCache:
 def _queries(identities: Sequence[Identity]) -> Iterator[tuple[int, dict[int, list[int]]]]:
     """The files a query asks for: a device, and for each block their places in the question."""
     devices: dict[int, dict[int, list[int]]] = {}
+    device, numbers = -1, {}
     for at, identity in enumerate(identities):
-        numbers = devices.setdefault(identity[0], {})
-        number = block_of(identity[1])
+        if identity[0] != device:
+            device = identity[0]
+            numbers = devices.setdefault(device, {})
+        number = identity[1] >> BITS
         if number in numbers:
             numbers[number].append(at)
             continue
         if len(numbers) == _QUERY:
-            yield identity[0], numbers
-            numbers = devices[identity[0]] = {}
+            yield device, numbers
+            numbers = devices[device] = {}
         numbers[number] = [at]
     yield from devices.items()
 

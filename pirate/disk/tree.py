@@ -175,8 +175,6 @@ class _Walk:
         (parts, path), name = here, wanted[0]
         below = (*parts, name)
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
-            return
         if stat.S_ISDIR(status.st_mode):
             if self._enters(parts, path, name):
                 deeper = open_next(folder, name)
@@ -191,7 +189,9 @@ class _Walk:
 
     def _enters(self, parts: Parts, path: str, name: str) -> bool:
         """Whether a folder in the one at ``parts`` is walked."""
-        return len(parts) + 1 < DEEPEST and self._rules.enters(path + name, name)
+        if unfinished(name) or len(parts) + 1 >= DEEPEST:
+            return False
+        return self._rules.enters(path + name, name)
 
     def folder(self, folder: int, parts: Parts, path: str) -> Iterator[Listing]:
         """Walk an open folder, which is closed here. ``path`` ends with a slash, or is empty."""
@@ -219,31 +219,50 @@ class _Walk:
     def _entries(self, folder: int, inode: int, parts: Parts, path: str) -> Iterator[Listing]:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=attrgetter("name"))
-        listing = Listing(self._root, parts, inode, [], [], [])
-        rules = self._rules
-        patterns, hidden = rules.patterns, rules.hidden  # a million files are worth it
+        files: list[os.DirEntry[str]] = []
         for entry in ordered:
             name = entry.name
             try:
-                if name.endswith(_UNFINISHED) or (name[0] == "." and not hidden):
-                    continue
                 if entry.is_file(follow_symlinks=False):
-                    if patterns and not rules.shares(path + name, name):
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                    listing.names.append(name)
-                    listing.identities.append(Identity.of(status))
-                    listing.links.append(status.st_nlink)
-                    if len(listing.names) == LONGEST_LISTING:
-                        yield listing
-                        listing = Listing(self._root, parts, inode, [], [], [])
+                    if self._shares(path, name):
+                        files.append(entry)
                 elif entry.is_dir(follow_symlinks=False) and self._enters(parts, path, name):
-                    if listing.names:
-                        yield listing
-                        listing = Listing(self._root, parts, inode, [], [], [])
+                    yield from self._listings(inode, parts, files)
+                    files = []
                     deeper = open_next(folder, name)
                     yield from self.folder(deeper, (*parts, name), f"{path}{name}/")
             except OSError as error:
                 self._trouble((*parts, name), error)
-        if listing.names:
-            yield listing
+        yield from self._listings(inode, parts, files)
+
+    def _shares(self, path: str, name: str) -> bool:
+        return not name.endswith(_UNFINISHED) and self._rules.shares(path + name, name)
+
+    def _listings(
+        self, inode: int, parts: Parts, files: list["os.DirEntry[str]"]
+    ) -> Iterator[Listing]:
+        """Some files of a folder, those of them that are still there."""
+        for first in range(0, len(files), LONGEST_LISTING):
+            some = files[first : first + LONGEST_LISTING]
+            try:
+                statuses = [entry.stat(follow_symlinks=False) for entry in some]
+            except OSError:
+                some, statuses = self._left(parts, some)
+            names = [entry.name for entry in some]
+            links = [status.st_nlink for status in statuses]
+            if names:
+                identities = [*map(Identity.of, statuses)]
+                yield Listing(self._root, parts, inode, names, identities, links)
+
+    def _left(
+        self, parts: Parts, files: list["os.DirEntry[str]"]
+    ) -> tuple[list["os.DirEntry[str]"], list[os.stat_result]]:
+        """Those of some files that are still there, and what they are."""
+        left, statuses = [], []
+        for entry in files:
+            try:
+                statuses.append(entry.stat(follow_symlinks=False))
+                left.append(entry)
+            except OSError as error:
+                self._trouble((*parts, entry.name), error)
+        return left, statuses

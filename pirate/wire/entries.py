@@ -155,7 +155,12 @@ class Run(Sequence[Entry]):
     @property
     def gone(self) -> bool:
         """Whether there is one that says that a file is gone."""
-        return any(is_gone(entry) for _, entry in self.pairs())
+        data, start = self.data, 0
+        for end in self._ends:
+            if not (data[start + _NAMES] or data[start + _NAMES + 1]):
+                return True
+            start = end
+        return False
 
     def _start(self, index: int) -> int:
         return self._ends[index - 1] if index else 0
@@ -219,6 +224,19 @@ def encoded(digest: bytes, size: int, names: Sequence[str]) -> bytes:
         text = name.encode()
         data += len(text).to_bytes(2, "big") + text
     return data
+
+
+def encoded_all(path: str, files: Iterable[tuple[str, bytes, int]]) -> list[bytes]:
+    """Entries of files below one path, by name, digest and size, each as if it had no other."""
+    pack = _HEAD_OF_ONE.pack
+    entries = []
+    for last, digest, size in files:
+        name = path + last
+        if not name.isascii() or len(name) > NAME_LIMIT:
+            name = name_of(path, last)
+        text = name.encode()
+        entries.append(pack(digest, size, 1, len(text)) + text)
+    return entries
 
 
 def name_of(path: str, last: str) -> str:
