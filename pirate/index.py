@@ -161,9 +161,9 @@ class Index:
         changed.update(before.having(digests))
         if changed:
             fresh = [entry for entry in fresh if entry[: Digest.SIZE] not in changed]
-            fresh += self._entries(sorted(changed))
+            fresh += before.unlike([*self._entries(sorted(changed))])
             fresh.sort()
-        return before.unlike(fresh)
+        return fresh
 
     # For everybody.
 

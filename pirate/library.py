@@ -29,9 +29,9 @@ from pirate.wire.entries import Run
 log = logging.getLogger(__name__)
 
 # While a scan goes on, what is ready so far is published this often, in seconds, but so seldom
-# that it takes no more than a tenth of the time: new files are spread over the whole catalog.
+# that it takes no more than a thirtieth of the time: new files are spread over the whole catalog.
 PUBLISH_SECONDS = 1.0
-PUBLISH_SHARE = 0.1
+PUBLISH_SHARE = 0.03
 
 # What is hashed goes into the cache this often.
 FLUSH_SECONDS = 0.5

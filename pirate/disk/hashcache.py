@@ -157,8 +157,10 @@ class HashCache:
             query = _FIND.format(",".join("?" * len(numbers)))
             for number, seen, data in connection.execute(query, (_signed(device), *numbers)):
                 noted = isinstance(seen, int) and seen >= since
+                if number not in numbers:  # a damaged one
+                    continue
                 rows = rows_of(device, number, data)
-                for at in numbers.get(number, ()):
+                for at in numbers[number]:
                     identity = identities[at]
                     if row := rows.get(identity[1]):
                         digest = plain_digest(row, identity) if noted else None

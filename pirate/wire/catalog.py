@@ -105,19 +105,16 @@ class Catalog:
     def changed(self, revision: int, changes: Run) -> "Catalog":
         """The catalog with these entries, and without those that they say are gone."""
         leaves: list[Run] = []
-        size, at, done = self.size, 0, 0
+        at, done = 0, 0
         while at < len(changes):
             index = max(0, bisect_right(self._firsts, changes.digest(at)) - 1)
             leaf = self._leaves[index] if self._leaves else Run()
             stop = len(changes)
             if index + 1 < len(self._leaves):
                 stop = changes.least(self._firsts[index + 1], at)
-            merged = _merged(leaf, changes, at, stop)
-            size += merged.sizes() - leaf.sizes()
-            leaves += (*self._leaves[done:index], merged)
+            leaves += (*self._leaves[done:index], _merged(leaf, changes, at, stop))
             at, done = stop, index + 1
         after = Catalog(revision, runs=(*leaves, *self._leaves[done:]))
-        after.size = size
         if len(changes) <= MOST_CHANGES:
             newest = Change(self.revision, tuple(changes.digests()))
             after._changes = _remembered(self._changes, newest)
@@ -179,9 +176,11 @@ def _merged(leaf: Run, changes: Run, at: int, stop: int) -> Run:
     if not leaf and at == 0 and stop == len(changes) and not changes.gone:
         return changes
     if (stop - at) * _FEW > len(leaf):
-        entries = {**dict(leaf.pairs()), **dict(changes.part(at, stop).pairs())}
-        each = [entries[digest] for digest in sorted(entries)]
-        return Run.packed([one for one in each if not is_gone(one)])
+        new = dict(changes.part(at, stop).pairs())
+        each = [entry for digest, entry in leaf.pairs() if digest not in new]
+        each += [entry for entry in new.values() if not is_gone(entry)]
+        each.sort()
+        return Run.packed(each)
     data, ends = bytearray(), array("I")
     done = 0
     for number in range(at, stop):

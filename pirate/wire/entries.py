@@ -27,12 +27,13 @@ class Run(Sequence[Entry]):
     An entry without names is none: it says that there is none of that digest any more.
     """
 
-    __slots__ = ("_ends", "data")
+    __slots__ = ("_ends", "_size", "data")
 
     def __init__(self, data: bytes = b"", ends: "array[int] | None" = None) -> None:
         """``ends`` tells where in ``data`` each entry ends; they are right already."""
         self.data = data
         self._ends = array("I") if ends is None else ends
+        self._size: int | None = None
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Self:
@@ -134,12 +135,13 @@ class Run(Sequence[Entry]):
             start = end
 
     def sizes(self) -> int:
-        """The sum of the sizes."""
-        total = start = 0
-        for end in self._ends:
-            total += int.from_bytes(self.data[start + Digest.SIZE : start + _NAMES], "big")
-            start = end
-        return total
+        """The sum of the sizes, reckoned once."""
+        if self._size is None:
+            self._size = start = 0
+            for end in self._ends:
+                self._size += int.from_bytes(self.data[start + Digest.SIZE : start + _NAMES], "big")
+                start = end
+        return self._size
 
     def raw(self) -> Iterator[tuple[bytes, int, list[str]]]:
         """Digest, size and names of every entry, for those who look at a million."""
