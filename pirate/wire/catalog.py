@@ -1,8 +1,10 @@
 """A catalog: the entries of one peer at one revision, in runs that its revisions share."""
 
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +17,12 @@ LEAF_BYTES = 48 * 1024
 
 # A run of which more than one in so many entries changes is sorted anew, else it is searched.
 _FEW = 10
+
+# If more than one in so many entries is wanted all are gone through, else each is searched for.
+_SOME = 4
+
+# Bytes of a digest that tell it from nearly all others.
+_HEAD = 8
 
 # So many changes are remembered; who knows an older revision is sent everything.
 MOST_CHANGES = 10_000
@@ -75,6 +83,18 @@ class Catalog:
         """The entry of a digest as it is on the wire, or that there is none."""
         place = bisect_right(self._firsts, digest) - 1
         return (place >= 0 and self._leaves[place].get(digest)) or encode_gone(digest)
+
+    def only(self, digests: AbstractSet[bytes]) -> tuple[Run, ...]:
+        """The entries of these digests, in runs that each fit a frame."""
+        if len(digests) * _SOME > len(self):
+            some = [
+                Run.packed([one for key, one in leaf.pairs() if key in digests])
+                for leaf in self._leaves
+            ]
+        else:
+            found = map(self.encoded, sorted(filter(self._may_have, digests)))
+            some = [Run.packed([one for one in found if not is_gone(one)])]
+        return _packed(some)
 
     def after(self, digest: bytes, limit: int) -> Iterator[Run]:
         """At most ``limit`` entries above ``digest``, in runs that each fit a frame."""
@@ -150,6 +170,21 @@ class Catalog:
     def runs(self) -> tuple[Run, ...]:
         """All entries."""
         return self._leaves
+
+    @cached_property
+    def _heads(self) -> "array[int]":
+        """How each digest begins, as a number, so that C can search them."""
+        heads = b"".join(digest[:_HEAD] for leaf in self._leaves for digest in leaf.digests())
+        numbers = array("Q", heads)
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        return numbers
+
+    def _may_have(self, digest: bytes) -> bool:
+        """Whether an entry is there whose digest begins like this one: mostly there is none."""
+        head = int.from_bytes(digest[:_HEAD], "big")
+        index = bisect_left(self._heads, head)
+        return index < len(self._heads) and self._heads[index] == head
 
     def __len__(self) -> int:
         return self._len

@@ -120,6 +120,20 @@ class Run(Sequence[Entry]):
         """Whether every digest is greater than the one before it, and the first than ``after``."""
         return all(one < other for one, other in pairwise((after, *self.digests())))
 
+    def having(self, text: bytes) -> Iterator[int]:
+        """The entries with these bytes anywhere in them: none is made to look for them."""
+        at = self.data.find(text)
+        while 0 <= at < len(self.data):
+            index = bisect_right(self._ends, at)
+            yield index
+            at = self.data.find(text, self._ends[index])
+
+    def names(self, index: int) -> list[str]:
+        """The names of one entry."""
+        at = self._start(index) + _NAMES
+        count = self.data[at] << 8 | self.data[at + 1]
+        return _names(self.data, at + 2, count)
+
     def digests(self) -> Iterator[bytes]:
         """The digests of all entries."""
         start = 0
