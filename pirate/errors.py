@@ -200,6 +200,20 @@ class LiedError(PeerError):
     code = "integrity"
 
 
+class UnaskedError(PeerError):
+    """Ask this peer yourself: who was asked for its list has none to give."""
+
+    code = "unasked"
+
+
+class ToldError(PeerError):
+    """Another peer has tried, and says why it failed."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class RefusedError(PeerError):
     """The peer answered with an error; ``reason`` is its code on the wire, in lower case."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from pirate import __version__, discovery
-from pirate.acquaintances import Acquaintances, Home
+from pirate.acquaintances import AT_HOME, Acquaintances, Home
 from pirate.config import Settings
 from pirate.deadline import Deadline
 from pirate.disk.identity import new_peer_id, running
@@ -129,6 +129,13 @@ class Network:
     def age(self) -> float:
         """Seconds since the registries last gave their whole answer; ``math.inf`` if never."""
         return self._roster.age
+
+    @property
+    def homes(self) -> tuple[Peer, ...]:
+        """Each serve of this machine, if nobody else has told of the peers."""
+        if not all(peer.via == (AT_HOME,) for peer in self._roster.peers):
+            return ()
+        return tuple(Peer((address,)) for address in self._home)
 
     def widen(self) -> bool:
         """Look in one more place from now on; False if there is none left."""

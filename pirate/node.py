@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pirate import __version__, discovery, record
 from pirate.acquaintances import Acquaintances
+from pirate.catalogs import Catalogs
 from pirate.config import Settings
 from pirate.disk.hashcache import HashCache
 from pirate.disk.identity import Identity
@@ -19,22 +20,25 @@ from pirate.disk.state import State
 from pirate.disk.tree import Shares
 from pirate.errors import BindError, UsageError
 from pirate.library import Library
-from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address, Announcement, Known
+from pirate.model import EVERYWHERE, IPV4_EVERYWHERE, Address, Announcement, Known, PeerId
 from pirate.net.dial import Dialer
 from pirate.net.interfaces import Whereabouts
 from pirate.net.listening import listening
 from pirate.net.reception import Limits
+from pirate.net.survey import MOST_AT_ONCE
 from pirate.net.ways import Ways
 from pirate.network import Memory, new_hello
 from pirate.registry.union import UnionRegistry
 from pirate.roster import Heartbeat, Roster
 from pirate.scope import Scope, Stop
+from pirate.serve.finder import Finder
 from pirate.serve.handler import Handler
 from pirate.serve.server import WORKERS, Server
 from pirate.serve.sightings import Sightings
 from pirate.sharing import shares
 from pirate.throttle import Throttle
 from pirate.wire import messages
+from pirate.wire.catalog import Catalog
 from pirate.wire.fields import PATH_LIMIT, PATHS_LIMIT, REASON_LIMIT, fitted
 from pirate.wire.messages import Hello
 
@@ -53,9 +57,17 @@ WATCHED_RESCAN_SECONDS = 300.0
 # Who is known is written down no more often.
 REMEMBER_SECONDS = 30.0
 
-# Descriptors beside those of guests: two a worker, the registry's, files being hashed.
-RESERVED_DESCRIPTORS = 2 * WORKERS + 128
+# What the others have is kept in so much memory, about four million files.
+CATALOGS_BYTES = 256 * 1024 * 1024
+
+# Descriptors beside those of guests: two a worker, the registry's, files being hashed, peers that
+# are asked for what they have.
+RESERVED_DESCRIPTORS = 2 * WORKERS + 128 + MOST_AT_ONCE
 MOST_DESCRIPTORS = 65_536
+
+# Idle connections to others: who is asked what it has is not asked again soon.
+KEEP = 16
+
 FEWEST_GUESTS = 64
 MOST_GUESTS = 4096
 
@@ -79,6 +91,7 @@ class Node:
             connect=settings.connect_timeout,
             stall=settings.stall_timeout,
             ways=Ways(settings.peers, settings.networks),
+            keep=KEEP,
         )
         acquaintances = Acquaintances(self._dialer, discovery.introducers(settings))
         self._registry = UnionRegistry(*(opened() for opened in places), acquaintances)
@@ -99,8 +112,11 @@ class Node:
         self._rescan, self._told = settings.rescan, False
         self._watch = self._watching(shared) if settings.watch else None
         limit = settings.limit_up
+        self._catalogs = Catalogs(self._dialer, room=CATALOGS_BYTES)
+        self._finder = Finder(self._catalogs, self.known, self._own)
         self._handler = handler = Handler(
-            self.library, Throttle(limit) if limit else None, self.known, acquaintances.heard
+            *(self.library, Throttle(limit) if limit else None, self.known),
+            *(acquaintances.heard, self._finder),
         )
         handler.state = self.state
         self._server = Server(
@@ -137,6 +153,7 @@ class Node:
             scope.spawn("watch", lambda: watch.run(scope.stop))
         scope.spawn("reception", lambda: self._server.run(scope.stop))
         scope.spawn("heartbeat", lambda: self.heartbeat.run(scope.stop))
+        self._finder.start(scope)
         scope.spawn("memory", lambda: self._remember(scope.stop))
 
     def wait_until_ready(self, stop: Stop) -> bool:
@@ -198,6 +215,10 @@ class Node:
             peers=len(roster.peers),
         )
 
+    def _own(self) -> tuple[PeerId, Catalog]:
+        """Who we are, and what we have."""
+        return self.hello.peer, self.library.catalog
+
     def _watching(self, shares: Shares) -> "Watch | None":
         """Who watches the folders, where the system has what that needs."""
         try:
@@ -229,6 +250,7 @@ class Node:
                     refreshed.wait()
                 refreshed.clear()
                 self._memory.keep(self.roster)
+                self._catalogs.tidy()
                 stop.wait(REMEMBER_SECONDS)
             self._memory.keep(self.roster)
 

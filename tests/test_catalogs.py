@@ -1,5 +1,8 @@
 import contextlib
+import gc
+import math
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,7 +14,7 @@ from honest import NEVER, SOON, Honest, dialer, hello, some_bytes
 from pirate import __version__, catalogs
 from pirate.catalogs import Catalogs, Listing
 from pirate.deadline import Deadline
-from pirate.errors import PeerError, ProtocolError, RefusedError, StalledError
+from pirate.errors import PeerError, ProtocolError, RefusedError, StalledError, UnaskedError
 from pirate.model import Address, Announcement, Digest, Entry, Peer
 from pirate.net.dial import Dialer
 from pirate.scope import Scope, Stop
@@ -23,12 +26,12 @@ TTL = 60.0
 class Cache:
     """Catalogs with a clock of the test's, and a count of what the peer has sent for them."""
 
-    def __init__(self, dial: Dialer) -> None:
+    def __init__(self, dial: Dialer, room: float = math.inf) -> None:
         self.now = 0.0
-        self.catalogs = Catalogs(dial, ttl=TTL, clock=lambda: self.now)
+        self.catalogs = Catalogs(dial, ttl=TTL, room=room, clock=lambda: self.now)
 
-    def of(self, peer: Peer, *, refresh: bool = False) -> Listing:
-        return self.catalogs.of(peer, NEVER, Stop(), refresh=refresh)
+    def of(self, peer: Peer) -> Listing:
+        return self.catalogs.of(peer, NEVER, Stop())
 
 
 @pytest.fixture(name="cache")
@@ -117,17 +120,6 @@ def test_another_announced_revision_is_asked_for_at_once(
     sent = count.sent
     assert len(cache.of(now).catalog) == 2
     assert count.sent == sent
-
-
-def test_a_refresh_has_all_of_it_sent_again(
-    cache: Cache, honest: Honest, proxy: tuple[Peer, Proxy]
-) -> None:
-    peer, count = proxy
-    honest.put("a", b"1")
-    cache.of(peer)
-    sent = count.sent
-    assert len(cache.of(peer, refresh=True).catalog) == 1
-    assert count.sent - sent > 50
 
 
 def test_a_catalog_of_many_pages_comes_whole(
@@ -351,9 +343,7 @@ def test_everybody_is_asked_at_once_and_silence_costs_nobody_else(
     gone = Peer((Address("127.0.0.1", 1),))
     with Fake(mute) as silent:
         answers = dict(
-            cache.catalogs.of_all(
-                [silent.peer, gone, honest.peer], Deadline(SOON), Stop(), refresh=True
-            )
+            cache.catalogs.of_all([silent.peer, gone, honest.peer], Deadline(SOON), Stop())
         )
     assert isinstance(answers[silent.peer], StalledError)
     assert isinstance(answers[gone], PeerError)
@@ -366,3 +356,77 @@ def test_the_peer_is_given_as_it_introduced_itself(cache: Cache, honest: Honest)
     nameless = replace(honest.peer, name="")
     met = cache.of(nameless).peer
     assert (met.name, met.id) == ("honest", hello("honest").peer)
+
+
+def shared(name: str, files: int) -> Behaviour:
+    """A peer with so many files, each 32 bytes on the wire."""
+    entries = tuple(Entry(Digest(number.to_bytes(20)), 1, ("",)) for number in range(1, files + 1))
+    page = messages.Entries(9, 0, files, files, entries)
+
+    def behave(line: Line) -> None:
+        line.introduce()
+        while True:
+            line.send(page.frame(line.frame()[0].request))
+
+    behave.__name__ = name
+    return behave
+
+
+def test_where_the_room_is_full_who_is_in_it_stays_and_others_are_not_asked() -> None:
+    with contextlib.ExitStack() as stack:
+        cache = Cache(stack.enter_context(contextlib.closing(dialer())), room=100_000)
+        fakes = [stack.enter_context(Fake(shared(f"n{number}", 400))) for number in range(6)]
+        kept = [cache.of(fake.peer) for fake in fakes[:4]]
+        for fake in fakes[4:]:
+            with pytest.raises(UnaskedError):
+                cache.of(fake.peer)
+        assert [cache.of(fake.peer) for fake in fakes[:4]] == kept
+        assert [cache.catalogs.fresh(fake.peer) for fake in fakes] == [*kept, None, None]
+        cache.now = 11 * TTL
+        assert [cache.of(fake.peer).confirmed for fake in fakes[4:]] == [cache.now] * 2
+
+
+def test_nobody_takes_more_than_a_part_of_the_room() -> None:
+    with (
+        contextlib.closing(dialer()) as dial,
+        Fake(shared("large", 1000)) as large,
+        Fake(shared("small", 100)) as small,
+    ):
+        cache = Cache(dial, room=100_000)
+        with pytest.raises(UnaskedError):
+            cache.of(large.peer)
+        assert len(cache.of(small.peer).catalog) == 100
+
+
+def test_what_came_and_failed_leaves_its_room_to_others() -> None:
+    def dies(line: Line) -> None:
+        line.introduce()
+        header, _ = line.frame()
+        page = messages.Entries(9, 0, 2, 2, (Entry(Digest(b"a" * 20), 1, ("x" * 1000,)),))
+        line.send(page.frame(header.request, end=False))
+
+    with contextlib.closing(dialer()) as dial, Fake(dies) as bad, Fake(shared("n", 100)) as good:
+        cache = Cache(dial, room=40_000)
+        for _ in range(20):
+            with pytest.raises(PeerError):
+                cache.of(bad.peer)
+        assert len(cache.of(good.peer).catalog) == 100
+
+
+def test_only_what_is_fresh_is_known_without_a_question(cache: Cache, honest: Honest) -> None:
+    assert cache.catalogs.fresh(honest.peer) is None
+    listing = cache.of(honest.peer)
+    assert cache.catalogs.fresh(honest.peer) is listing
+    cache.now += TTL + 1
+    assert cache.catalogs.fresh(honest.peer) is None
+
+
+def test_what_is_too_old_to_be_of_use_is_let_go(cache: Cache, honest: Honest) -> None:
+    catalog = weakref.ref(cache.of(honest.peer).catalog)
+    cache.now += TTL + 1
+    cache.catalogs.tidy()
+    assert catalog() is not None
+    cache.now += 10 * TTL
+    cache.catalogs.tidy()
+    gc.collect()
+    assert catalog() is None

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from pirate.catalogs import Listing
 from pirate.model import Peer
-from pirate.wire.catalog import Catalog
+from pirate.wire.entries import Run
+from pirate.wire.pattern import narrowed
 
 _Claim = tuple[bytes, int, list[str], int]
 
@@ -23,12 +24,11 @@ class Merged(NamedTuple):
     holders: Sequence[Peer]
 
 
-def merge(listings: Sequence[Listing]) -> Iterator[Merged]:
-    """Every digest of the listings, ascending."""
+def merge(listings: Sequence[Listing], pattern: str = "") -> Iterator[Merged]:
+    """Every digest of the listings, ascending, that matches by a name at any of them."""
     peers = [(listing.peer,) for listing in listings]
-    claims = heapq.merge(
-        *(_claims(listing.catalog, number) for number, listing in enumerate(listings))
-    )
+    shelves = narrowed([listing.catalog for listing in listings], pattern)
+    claims = heapq.merge(*(_claims(runs, number) for number, runs in enumerate(shelves)))
     several: list[_Claim] = []
     for claim in claims:
         if several and claim[0] != several[0][0]:
@@ -40,8 +40,8 @@ def merge(listings: Sequence[Listing]) -> Iterator[Merged]:
         yield _one(several, peers)
 
 
-def _claims(catalog: Catalog, number: int) -> Iterator[_Claim]:
-    for run in catalog.runs():
+def _claims(runs: Sequence[Run], number: int) -> Iterator[_Claim]:
+    for run in runs:
         for digest, size, names in run.raw():
             yield digest, size, names, number
 

@@ -16,12 +16,16 @@ from pirate.wire.session import ClientSession, agree, welcome
 
 HELLO_SECONDS = 5.0
 
+# Who looks for others says at least so often that it still does; we wait for several times that.
+PULSE_SECONDS = 1.0
+SILENCE_SECONDS = 5.0
+
 # No more peers are learnt from one peer, nor wrong records of them read.
 MOST_PEERS = 10_000
 
-_NEVER = Deadline.within(None)
+NOBODY = PeerId(bytes(PeerId.SIZE))
 
-Answered = messages.Entries | messages.Entry | messages.Links | messages.Peers | messages.State
+_NEVER = Deadline.within(None)
 
 
 class Page(NamedTuple):
@@ -129,7 +133,7 @@ class Conversation:
         record, so that it knows us too; empty if we serve nothing.
         """
         found: list[Announcement] = []
-        after, wrong, left = PeerId(bytes(PeerId.SIZE)), 0, MOST_PEERS
+        after, wrong, left = NOBODY, 0, MOST_PEERS
         try:
             while True:
                 answer, some = self._peers(messages.Roster(after, left, own), deadline)
@@ -163,6 +167,32 @@ class Conversation:
                 raise ProtocolError("more peers than asked for")
             if ended:
                 return answer, records
+
+    def find(self, pattern: str, patience: float, deadline: Deadline) -> Iterator[messages.Found]:
+        """What the peer and those that it knows have that matches, each some frames in a row.
+
+        It has ``patience`` seconds to ask the others. ValueError if the pattern is too long.
+        """
+        self._send(messages.Find(pattern, int(1000 * patience)))
+        peer, last, heard = NOBODY, b"", {NOBODY}
+        while True:
+            answer, ended = self._receive(deadline.at_most(SILENCE_SECONDS))
+            if not isinstance(answer, messages.Found):
+                raise ProtocolError("FIND is answered by FOUND")
+            run = Run.of(answer.entries)
+            if answer.peer not in (NOBODY, peer):
+                peer, last = answer.peer, bytes(Digest.SIZE)
+                if peer in heard:
+                    raise ProtocolError("a peer comes twice")
+                heard.add(peer)
+            if not run.ascends(last):
+                raise ProtocolError("entries do not ascend")
+            if run:
+                last = run.digest(len(run) - 1)
+            if answer.peer != NOBODY:
+                yield answer
+            if ended:
+                return
 
     def state(self, deadline: Deadline) -> messages.State:
         """How the peer is; RefusedError "denied" if it is on another machine."""
@@ -216,7 +246,7 @@ class Conversation:
     def _send(self, message: messages.Request) -> None:
         self.channel.send(self.session.ask(message))
 
-    def _receive(self, deadline: Deadline) -> tuple[Answered, bool]:
+    def _receive(self, deadline: Deadline) -> tuple[messages.Answer, bool]:
         """The next frame's message, and whether it ends its answer."""
         while True:
             header, body = self.channel.receive(deadline)

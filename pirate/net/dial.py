@@ -38,22 +38,24 @@ def _key(peer: Peer) -> _Key:
 class Dialer:
     """Opens conversations, and keeps the idle ones. Safe to use from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a number, and a clock for tests, on top of what matters
         self,
         hello: Hello,
         *,
         connect: float = CONNECT_SECONDS,
         stall: float = STALL_SECONDS,
         ways: Ways | None = None,
+        keep: int = KEEP,
         clock: Clock = time.monotonic,
     ) -> None:
         """``hello`` introduces us, and may be replaced; ``connect`` and ``stall`` are in seconds.
 
-        ``ways`` knows which addresses are ours to dial.
+        ``ways`` knows which addresses are ours to dial; ``keep`` idle connections at most.
         """
         self.hello = hello
         self._connect = connect
         self._stall = stall
+        self._keep_most = keep
         self._clock = clock
         self._ways = ways or Ways()
         self._targets = Targets(clock)
@@ -109,7 +111,7 @@ class Dialer:
                 several.append((self._clock(), conversation))
                 self._count += 1
                 # Of whom we have met first; those who matter are met again and again.
-                full = self._count > KEEP
+                full = self._count > self._keep_most
                 surplus = self._take(next(iter(self._idle)), 0)[1] if full else None
         if surplus:
             surplus.channel.close()

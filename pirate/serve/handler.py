@@ -15,6 +15,7 @@ from pirate.library import Library
 from pirate.model import Announcement, Digest, Known
 from pirate.net.channel import Channel
 from pirate.net.reception import BUSY_RETRY_MS, seen
+from pirate.serve.finder import PULSE, Finder
 from pirate.throttle import Throttle
 from pirate.wire import messages
 from pirate.wire.entries import Run
@@ -38,10 +39,12 @@ class Handler:
         throttle: Throttle | None = None,
         known: Callable[[], Known] = Known,
         heard: Callable[[Announcement, str], None] = lambda _, __: None,
+        finder: Finder | None = None,
     ) -> None:
         """``throttle`` is for the bytes of all files together; ``known`` tells whom we know.
 
         ``heard`` is called with what a guest announces of itself, and the host it comes from.
+        ``finder`` knows what the others have.
         """
         # How we are, for the guests of this machine; without it nobody is told.
         self.state: Callable[[], messages.State] | None = None
@@ -50,6 +53,7 @@ class Handler:
         self._library = library
         self._known = known
         self._heard = heard
+        self._finder = finder
         self._throttle = throttle
         self._turns = threading.Semaphore(int(throttle.rate / LEAST_SHARE)) if throttle else None
 
@@ -75,10 +79,10 @@ class Handler:
                     self._chain(channel, number, request)
                 case messages.Roster():
                     self._roster(channel, number, request, host)
+                case messages.Find():
+                    self._find(channel, number, request, host)
                 case messages.Status():
-                    if self.state is None or not _from_here(channel, host):
-                        raise _StrangerError("only this machine is told")
-                    channel.send(self.state().frame(number))
+                    self._status(channel, number, host)
                 case _:
                     assert_never(request)
         except PirateError as error:
@@ -127,6 +131,20 @@ class Handler:
             some = records[start : start + RECORDS_LIMIT]
             message = messages.Peers(count, age, int(known.stale), some)
             channel.send(message.frame(number, end=start == starts[-1]))
+
+    def _status(self, channel: Channel, number: int, host: str) -> None:
+        if self.state is None or not _from_here(channel, host):
+            raise _StrangerError("only this machine is told")
+        channel.send(self.state().frame(number))
+
+    def _find(self, channel: Channel, number: int, request: messages.Find, host: str) -> None:
+        if not self._finder:
+            raise _UnsupportedError("looks for nobody")
+        if not _from_here(channel, host):
+            raise _StrangerError("only this machine is told")
+        for found in self._finder.find(request):
+            channel.send(found.frame(number, end=False))
+        channel.send(PULSE.frame(number))
 
     def _read(self, channel: Channel, number: int, request: messages.Read) -> None:
         throttle, line = self._throttle, _Line(channel)
@@ -183,6 +201,10 @@ class _RangeError(PirateError):
     """Ask for a range inside the file."""
 
 
+class _UnsupportedError(PirateError):
+    """Do without it."""
+
+
 class _StrangerError(PirateError):
     """Ask on the machine itself."""
 
@@ -192,6 +214,7 @@ _CODES = {
     StaleError: ErrorCode.STALE,
     _RangeError: ErrorCode.RANGE,
     _BusyError: ErrorCode.BUSY,
+    _UnsupportedError: ErrorCode.UNSUPPORTED,
     _StrangerError: ErrorCode.DENIED,
 }
 

@@ -40,6 +40,8 @@ class Kind(enum.IntEnum):
     LINKS = 0x17
     ROSTER = 0x20
     PEERS = 0x21
+    FIND = 0x22
+    FOUND = 0x23
     STATUS = 0x24
     STATE = 0x25
 
@@ -58,6 +60,8 @@ LIMITS: dict[int, int] = {
     Kind.LINKS: CONTROL_LIMIT,
     Kind.ROSTER: 2048,
     Kind.PEERS: CONTROL_LIMIT,
+    Kind.FIND: 512,
+    Kind.FOUND: CONTROL_LIMIT,
     Kind.STATUS: 64,
     Kind.STATE: CONTROL_LIMIT,
 }

@@ -215,6 +215,33 @@ class Peers(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Find(Message):
+    """What do you and the peers that you know have that matches? FOUND answers.
+
+    I wait for the answer ``patience_ms``, so begin it whatever is known by then.
+    """
+
+    KIND = Kind.FIND
+    pattern: text_255
+    patience_ms: u32
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Message):
+    """Some entries of one peer, ascending by digest, or why there are none to tell of.
+
+    ``code`` and ``reason`` are empty if the peer has been listed. A ``peer`` of zeros is nobody:
+    the server still asks, or, with END, that was all.
+    """
+
+    KIND = Kind.FOUND
+    peer: peer_id
+    code: text_64
+    reason: text_255
+    entries: entries
+
+
+@dataclass(frozen=True, slots=True)
 class Status(Message):
     """How are you? STATE answers, to a client on the server's own machine only."""
 
@@ -256,15 +283,15 @@ class State(Message):
 
 UNKNOWN_AGE = 0xFFFF_FFFF
 
-Request = List | Stat | Read | Chain | Roster | Status
-Answer = Entries | Entry | Links | Peers | State | Error
+Request = List | Stat | Read | Chain | Roster | Find | Status
+Answer = Entries | Entry | Links | Peers | Found | State | Error
 
 # Explicit: ``__subclasses__`` would also list the twins that ``slots=True`` leaves behind.
 MESSAGES: dict[int, type[Message]] = {
     message.KIND: message
     for message in (
         *(Hello, Error, List, Entries, Stat, Entry, Read, Chain, Links, Roster, Peers),
-        *(Status, State),
+        *(Find, Found, Status, State),
     )
 }
 

@@ -17,6 +17,8 @@ from pirate.wire.messages import (
     Entry,
     Error,
     ErrorCode,
+    Find,
+    Found,
     Hello,
     Links,
     List,
@@ -37,6 +39,7 @@ ANSWERS: dict[int, Kind] = {
     Kind.READ: Kind.DATA,
     Kind.CHAIN: Kind.LINKS,
     Kind.ROSTER: Kind.PEERS,
+    Kind.FIND: Kind.FOUND,
     Kind.STATUS: Kind.STATE,
 }
 _SINGLE = {Kind.ENTRY, Kind.STATE, Kind.ERROR}
@@ -136,20 +139,20 @@ class ClientSession:
         return True
 
     @staticmethod
-    def message(header: Header, body: bytes) -> Entries | Entry | Links | Peers | State:
+    def message(header: Header, body: bytes) -> Entries | Entry | Links | Peers | Found | State:
         """The answer in a frame that is not DATA; RefusedError if it is an ERROR."""
         match decode(header, body):
             case Error(code, retry_after_ms, reason):
                 raise refusal(code, retry_after_ms, reason)
             case Entries(entries=()) if not header.end:
                 raise ProtocolError("an empty ENTRIES frame that is not the last")
-            case Entries(since=0, entries=Run(gone=True)):
+            case Entries(since=0, entries=Run(gone=True)) | Found(entries=Run(gone=True)):
                 raise ProtocolError("an entry without a name, and not among changes")
             case Links(states=()) if not header.end:
                 raise ProtocolError("an empty LINKS frame that is not the last")
             case Peers(records=()) if not header.end:
                 raise ProtocolError("an empty PEERS frame that is not the last")
-            case Entries() | Entry() | Links() | Peers() | State() as answer:
+            case Entries() | Entry() | Links() | Peers() | Found() | State() as answer:
                 return answer
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no answer")
@@ -198,7 +201,7 @@ class ServerSession:
             case Hello() as hello if self.hello is None:
                 self.hello = hello
                 return hello
-            case (List() | Stat() | Read() | Chain() | Roster() | Status()) as request:
+            case (List() | Stat() | Read() | Chain() | Roster() | Find() | Status()) as request:
                 return request
             case _:
                 raise ProtocolError(f"kind {header.kind:#04x} is no request")

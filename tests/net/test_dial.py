@@ -209,11 +209,9 @@ def test_only_some_idle_connections_are_kept(dial: Dialer) -> None:
         assert fake.accepted == KEEP_PER_PEER + 4
 
 
-def test_of_many_peers_those_met_last_keep_their_connections(
-    dial: Dialer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pirate.net.dial.KEEP", 2)
+def test_of_many_peers_those_met_last_keep_their_connections() -> None:
     with contextlib.ExitStack() as stack:
+        dial = stack.enter_context(contextlib.closing(Dialer(hello("client"), keep=2)))
         fakes = [stack.enter_context(Fake(Holder(CONTENT))) for _ in range(3)]
         for fake in (*fakes, *reversed(fakes)):
             stat(dial, fake.peer)

@@ -9,16 +9,19 @@ from tempfile import TemporaryDirectory
 import pytest
 from fake import GoneError, Line, client
 from fetch.rig import Rig
-from honest import SOON, Honest, digest_of, some_bytes
+from honest import SOON, Honest, dialer, digest_of, some_bytes
 
+from pirate.catalogs import Catalogs
 from pirate.chain import Chain
 from pirate.disk.tree import Shares
 from pirate.errors import PirateError
 from pirate.library import Library
-from pirate.model import Address, Digest, Entry
+from pirate.model import Address, Announcement, Digest, Entry, Known, PeerId
 from pirate.net.channel import Channel
+from pirate.net.conversation import NOBODY
 from pirate.scope import Scope
 from pirate.serve import handler as handler_module
+from pirate.serve.finder import Finder
 from pirate.serve.handler import Handler
 from pirate.wire import messages
 from pirate.wire.frames import CONTROL_LIMIT, DATA_LIMIT, HEADER_SIZE, Header, Kind
@@ -27,6 +30,7 @@ from pirate.wire.messages import ErrorCode
 MB = 1024 * 1024
 FIRST = Digest(bytes(20))
 OLD = 10**18
+ME = PeerId(b"m" * 16)
 
 
 @pytest.fixture(name="line")
@@ -234,3 +238,30 @@ def test_nobody_else_is(host: str) -> None:
 
 def test_without_anything_to_tell_it_is_refused(line: Line) -> None:
     assert code(line, messages.Status()) == ErrorCode.DENIED
+
+
+def test_a_server_that_looks_for_nobody_says_so(line: Line) -> None:
+    assert code(line, messages.Find("", 1000)) == ErrorCode.UNSUPPORTED
+
+
+def test_only_who_is_on_this_machine_is_told_what_others_have(honest: Honest, share: Path) -> None:
+    digest = honest.put("file", b"1")
+    known = Known((Announcement(ME, "me", (honest.address,), "1"),))
+    with contextlib.closing(dialer()) as dial:
+        finder = Finder(Catalogs(dial), lambda: known, lambda: (ME, honest.library.catalog))
+        handler = Handler(honest.library, finder=finder)
+
+        def elsewhere(channel: Channel, number: int, request: messages.Request, _: str) -> None:
+            handler.answer(channel, number, request, "192.0.2.1")
+
+        with Honest(share, answer=elsewhere) as server, client(server.address) as line:
+            assert code(line, messages.Find("", 1000)) == ErrorCode.DENIED
+        with Honest(share, answer=handler.answer) as server, client(server.address) as line:
+            line.send(messages.Find("", 1000).frame(1))
+            frames = [line.frame() for _ in range(2)]
+    told = [messages.Found.decode(body) for _, body in frames]
+    assert [header.end for header, _ in frames] == [False, True]
+    assert [(each.peer, [one.digest for one in each.entries]) for each in told] == [
+        (ME, [digest]),
+        (NOBODY, []),
+    ]

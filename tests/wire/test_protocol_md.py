@@ -18,8 +18,9 @@ from pirate.chain import (
     Chain,
     segment_size,
 )
+from pirate.errors import StalledError, UnaskedError
 from pirate.net.channel import LEAST_PROGRESS
-from pirate.net.conversation import HELLO_SECONDS, MOST_PEERS
+from pirate.net.conversation import HELLO_SECONDS, MOST_PEERS, PULSE_SECONDS, SILENCE_SECONDS
 from pirate.net.reception import Limits
 from pirate.wire.fields import EntryCodec, layout
 from pirate.wire.frames import CONTROL_LIMIT, END, HEADER_SIZE, LIMITS, MAGIC, Kind
@@ -143,6 +144,13 @@ def test_the_deadlines_are_those_of_the_code() -> None:
     }
     assert limits.hello == HELLO_SECONDS
     assert f"at least {LEAST_PROGRESS} bytes" in rows[2][2]
+
+
+def test_the_words_and_times_of_a_search_are_those_of_the_code() -> None:
+    said = section("Finding")
+    assert f"has the code `{StalledError.code}`. `{UnaskedError.code}` says" in said
+    assert PULSE_SECONDS == 1.0
+    assert f"silent for {SILENCE_SECONDS:g}." in said
 
 
 def test_the_version_and_the_last_request_number_are_those_of_the_code() -> None:

@@ -11,6 +11,7 @@ from pirate.wire.messages import (
     Entry,
     Error,
     ErrorCode,
+    Found,
     Hello,
     Links,
     List,
@@ -198,6 +199,15 @@ def test_an_empty_page_has_to_be_the_last(request_: Request, empty: Message) -> 
     assert asked(request_).expects(header)
     with pytest.raises(ProtocolError, match="not the last"):
         ClientSession.message(header, body)
+
+
+GONE = (File(DIGEST, 0, ()),)
+
+
+@pytest.mark.parametrize("answer", [Entries(1, 0, 1, 4, GONE), Found(HELLO.peer, "", "", GONE)])
+def test_where_there_are_no_changes_nothing_can_be_gone(answer: Message) -> None:
+    with pytest.raises(ProtocolError, match="without a name"):
+        ClientSession.message(*received(answer, 1))
 
 
 def test_what_is_no_answer_is_not_taken_for_one() -> None:

@@ -9,7 +9,7 @@ from strategies import headers, strategy_for
 from pirate.errors import ProtocolError
 from pirate.model import Digest, PeerId
 from pirate.wire.frames import HEADER_SIZE, Header, Kind
-from pirate.wire.messages import Chain, Hello, List, Read, Request, Roster, Stat, Status
+from pirate.wire.messages import Chain, Find, Hello, List, Read, Request, Roster, Stat, Status
 from pirate.wire.session import ClientSession, ServerSession
 
 DIGEST = Digest(bytes(20))
@@ -18,6 +18,7 @@ QUESTIONS = [
     List(0, DIGEST, 5),
     Chain(DIGEST, 0, 5),
     Roster(PeerId(bytes(16)), 5, ""),
+    Find("*", 5),
     Status(),
 ]
 
@@ -67,6 +68,7 @@ class Asking(RuleBasedStateMachine):
             Read: Kind.DATA,
             Chain: Kind.LINKS,
             Roster: Kind.PEERS,
+            Find: Kind.FOUND,
             Status: Kind.STATE,
         }[type(request)]
         self.open.append(
@@ -135,7 +137,7 @@ class Answering(RuleBasedStateMachine):
 
     @rule(
         request=st.one_of(
-            [strategy_for(each) for each in (List, Stat, Read, Chain, Roster, Status)]
+            [strategy_for(each) for each in (List, Stat, Read, Chain, Roster, Find, Status)]
         ),
         number=st.integers(1, 2**32 - 1),
     )
@@ -159,9 +161,9 @@ class Answering(RuleBasedStateMachine):
             return "skip"
         if header.request == 0 or not header.end:
             return "refuse"
-        if header.kind in {0x10, 0x12, 0x14, 0x16, 0x20, 0x24}:
+        if header.kind in {0x10, 0x12, 0x14, 0x16, 0x20, 0x22, 0x24}:
             return "read"
-        answers = {0x01, 0x02, 0x11, 0x13, 0x15, 0x17, 0x21, 0x25}
+        answers = {0x01, 0x02, 0x11, 0x13, 0x15, 0x17, 0x21, 0x23, 0x25}
         return "refuse" if header.kind in answers else "skip"
 
 

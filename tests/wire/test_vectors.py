@@ -21,6 +21,8 @@ from pirate.wire.messages import (
     Entry,
     Error,
     ErrorCode,
+    Find,
+    Found,
     Hello,
     Links,
     List,
@@ -103,6 +105,8 @@ MEANING: dict[Kind, Said] = {
     Kind.LINKS: (4, True, Links(LONG_STATES)),
     Kind.ROSTER: (7, True, Roster(PeerId(bytes(16)), 1000, "")),
     Kind.PEERS: (7, True, Peers(3, 4, 1, RECORDS)),
+    Kind.FIND: (8, True, Find("*.txt", 2000)),
+    Kind.FOUND: (8, False, Found(BONNY, "", "", (FOX_FILE,))),
     Kind.STATUS: (8, True, Status()),
     Kind.STATE: (8, True, STATE),
 }

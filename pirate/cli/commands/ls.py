@@ -1,12 +1,11 @@
 """``pirate ls``: the files of the whole network, merged by digest."""
 
-import fnmatch
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain, islice
 
-from pirate.catalogs import Catalogs, Listing
+from pirate.catalogs import Listing
 from pirate.cli import text
 from pirate.cli.merged import Merged, merge
 from pirate.cli.output import Output
@@ -15,12 +14,9 @@ from pirate.cli.sums import sum_line
 from pirate.cli.tables import long_table, print_table
 from pirate.config import Settings, remote
 from pirate.errors import NoNetworkError, NotFoundError, PeerError
+from pirate.listings import everything, matching
 from pirate.model import Address, Digest, Peer
 from pirate.network import Network
-from pirate.scope import Stop
-
-ASK_SECONDS = 30.0
-
 
 # More files than this are not sorted by name: that would have to wait for all of them, and to
 # hold them all.
@@ -36,15 +32,14 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
     """List, merge, filter, print. Fails only if not one peer could be asked."""
     with Network(settings, _only(arguments.on), refresh=arguments.refresh) as network:
         peers = _chosen(network.everybody(), arguments.on)
-        catalogs = Catalogs(network.dialer)
+        pattern = arguments.pattern or ""
         listings: list[Listing] = []
         failed: list[tuple[Peer, PeerError]] = []
-        asked = catalogs.of_all(
-            peers, network.deadline, Stop(), refresh=arguments.refresh, each=ASK_SECONDS
-        )
+        here = arguments.on is None and not arguments.refresh
+        asked = matching(network, peers, pattern) if here else everything(network, peers)
         with closing(asked) as answers:
             for peer, answer in answers:
-                if isinstance(answer, PeerError):
+                if not isinstance(answer, Listing):
                     failed.append((peer, answer))
                 elif arguments.on is None or _is(answer.peer, arguments.on):
                     listings.append(answer)
@@ -55,7 +50,7 @@ def run(arguments: Namespace, settings: Settings, output: Output) -> int:
         raise NoNetworkError(f"none of {text.counted(len(peers), 'peer')} could be asked")
     if arguments.on is not None and not listings:
         raise NotFoundError(f"no peer is called {arguments.on!r}")
-    files = (merged for merged in merge(listings) if _matches(merged, arguments.pattern))
+    files = merge(listings, pattern)
     some = list(islice(files, MOST_SORTED + 1))
     if len(some) <= MOST_SORTED:
         some.sort(key=lambda merged: (merged.names[0], merged.digest))
@@ -82,18 +77,6 @@ def _chosen(peers: tuple[Peer, ...], on: str | None) -> tuple[Peer, ...]:
 
 def _is(peer: Peer, on: str) -> bool:
     return on in (peer.name, str(peer.id), *map(str, peer.addresses))
-
-
-def _matches(merged: Merged, pattern: str | None) -> bool:
-    """Whether one of its names, or the last part of one, fits the glob, or contains it."""
-    if pattern is None:
-        return True
-    if not any(character in pattern for character in "*?["):
-        return any(pattern in name for name in merged.names)
-    return any(
-        fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
-        for name in merged.names
-    )
 
 
 def _report(
