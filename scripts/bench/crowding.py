@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from pirate.scope import Stop
 from pirate.wire.messages import Roster
 
 SEEN_SECONDS = 20.0
+LASTING_SECONDS = 3600
 LOOK_SECONDS = 0.002
 
 # Ethernet, IPv4, and TCP with its timestamps.
@@ -174,6 +175,16 @@ def in_etcd(etcd: Etcd) -> tuple[str, ...]:
 def client(etcd: Etcd) -> Client:
     """For what `pirate` itself would write there."""
     return Client((etcd.address,), PLAIN)
+
+
+def announce(etcd: Etcd, records: Sequence[str]) -> None:
+    """Put records there that need nobody to be renewed."""
+    there = client(etcd)
+    lease = there.grant(LASTING_SECONDS, Deadline(SEEN_SECONDS))
+    for each in records:
+        key = f"{PREFIX}{record.decode(each.encode()).id}".encode()
+        there.put_over(None, key, each.encode(), lease, Deadline(SEEN_SECONDS))
+    there.close()
 
 
 def until_seen(client: Client, server: Server, ttl: int) -> float:

@@ -1,9 +1,10 @@
-"""Peers with many files that only their libraries know of, for `catalog`.
+"""Peers with many files that only their libraries know of, for `catalog` and `warm`.
 
-usage: shelves.py PEERS FILES
+usage: shelves.py PEERS FILES [same]
 
-Prints a line of JSON: where they listen, and the memory before and after. For each line on stdin
-one file of the first peer is replaced by another. It ends when stdin does.
+With `same` all of them have the same files. Prints a line of JSON: where they listen, what
+they announce, and the memory before and after. For each line on stdin one file of the first peer
+is replaced by another. It ends when stdin does.
 """
 
 import hashlib
@@ -20,17 +21,19 @@ from measure import ROOT
 
 sys.path.insert(0, str(ROOT))
 
+from pirate import __version__, record
 from pirate.disk.hashing import Hashed, Sheet
 from pirate.disk.identity import new_peer_id
 from pirate.disk.place import Identity, Place
 from pirate.disk.tree import Shares
 from pirate.library import Library
-from pirate.model import Digest
+from pirate.model import Address, Announcement, Digest
 from pirate.net.reception import Limits
 from pirate.network import new_hello
 from pirate.scope import Scope, Stop
 from pirate.serve.handler import Handler
 from pirate.serve.server import Server
+from pirate.wire.messages import Hello
 
 FILES_A_FOLDER = 1000
 PUBLISH_FILES = 50_000
@@ -65,6 +68,14 @@ class Shelf(Library):
         self._publish()
         return time.perf_counter() - start
 
+    def record(self, hello: Hello, where: Address) -> str:
+        """What it says of itself in a registry."""
+        revision, count, size = self.catalog.revision, len(self.catalog), self.catalog.size
+        announcement = Announcement(
+            *(hello.peer, hello.name, (where,), __version__, revision, count, size)
+        )
+        return record.encode(announcement).decode()
+
 
 def memory() -> int:
     """What this process has now, in bytes."""
@@ -72,9 +83,8 @@ def memory() -> int:
     return 1024 * int(kilobytes)
 
 
-def serve(number: int, shelf: Shelf, listener: socket.socket, stop: Stop) -> None:
+def serve(hello: Hello, shelf: Shelf, listener: socket.socket, stop: Stop) -> None:
     """Answer as one of the peers; a thread's body."""
-    hello = new_hello(f"peer-{number:05}", new_peer_id())
     server = Server(listener, lambda _: hello, Handler(shelf).answer, limits=Limits(), drain=0.0)
     server.run(stop)
 
@@ -84,15 +94,19 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     before = memory()
-    shelves = [Shelf(number, files) for number in range(peers)]
+    same = sys.argv[3:] == ["same"]
+    shelves = [Shelf(0 if same else number, files) for number in range(peers)]
     after = memory()
-    addresses = []
+    addresses, records = [], []
     with Scope() as scope:
         for number, shelf in enumerate(shelves):
             listener = socket.create_server(("127.0.0.1", 0))
-            addresses.append("{}:{}".format(*listener.getsockname()))
-            scope.spawn(f"peer {number}", partial(serve, number, shelf, listener, scope.stop))
-        told = {"addresses": addresses, "before": before, "after": after}
+            where = Address(*listener.getsockname())
+            hello = new_hello(f"peer-{number:05}", new_peer_id())
+            addresses.append(str(where))
+            records.append(shelf.record(hello, where))
+            scope.spawn(f"peer {number}", partial(serve, hello, shelf, listener, scope.stop))
+        told = {"addresses": addresses, "records": records, "before": before, "after": after}
         print(json.dumps(told), flush=True)
         for _ in sys.stdin:
             print(shelves[0].change(), flush=True)

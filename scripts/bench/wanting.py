@@ -1,4 +1,4 @@
-"""What `catalog` is played with: the process of its peers, and a client that counts bytes."""
+"""What `catalog` and `warm` are played with: their peers, and a client that counts bytes."""
 
 import contextlib
 import json
@@ -31,6 +31,7 @@ class Shelves:
         self._player = player
         told = json.loads(self._line())
         self.addresses: list[str] = told["addresses"]
+        self.records: list[str] = told["records"]
         self.memory: int = told["after"]
         self.cost: int = told["after"] - told["before"]
 
@@ -49,8 +50,9 @@ class Shelves:
 
 
 @contextlib.contextmanager
-def shelves(peers: int, files: int) -> Iterator[Shelves]:
-    command = [sys.executable, str(Path(__file__).with_name("shelves.py")), str(peers), str(files)]
+def shelves(peers: int, files: int, *how: str) -> Iterator[Shelves]:
+    script = Path(__file__).with_name("shelves.py")
+    command = [sys.executable, str(script), str(peers), str(files), *how]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as player:

@@ -141,3 +141,17 @@ def test_catalog_shows_what_one_change_costs(bare_run: Run, pirate: Path, tmp_pa
     figures = last_line(done.stdout)["figures"]
     assert figures["change"] < 1000 < figures["whole"]
     assert figures["unchanged"] < 200
+
+
+WAYS = ("warm", "direct")
+
+
+def test_warm_compares_the_serve_of_this_machine_with_asking_everybody(
+    bare_run: Run, pirate: Path, tmp_path: Path
+) -> None:
+    small = ("--peers", 2, "--each", 2000, "--runs", 1)
+    done = bare_run("scripts/bench/warm", *small, "--folder", tmp_path, "--pirate", pirate)
+    assert done.returncode == 0, done.stderr
+    rows = last_line(done.stdout)["rows"]
+    ways = {"PATTERN first", *(f"{what} {way}" for what in ("PATTERN", "all") for way in WAYS)}
+    assert set(rows) == {"start", *ways, *(f"{way} same" for way in ways)}
