@@ -13,6 +13,7 @@ from pirate.disk.opening import Opener, open_file
 from pirate.disk.place import Identity, Parts, Place
 from pirate.disk.source import generation
 from pirate.model import Digest
+from pirate.pages import pages
 from pirate.scope import Scope, Stop
 
 READ_BYTES = 256 * 1024
@@ -96,7 +97,7 @@ def _unheard(_: int) -> None:
 def digest_of(file: int, stop: Stop | None = None, heard: Heard = _unheard) -> Digest | None:
     """The SHA-1 of an open file from its start; None if stopped meanwhile."""
     hashed = hashlib.sha1(usedforsecurity=False)
-    buffer = memoryview(bytearray(READ_BYTES))
+    buffer = pages(READ_BYTES)
     offset = 0
     while count := os.preadv(file, [buffer], offset):
         hashed.update(buffer[:count])
@@ -114,7 +115,7 @@ def chain_of(
     hashed = sha1.Sha1()
     segment = segment_size(size)
     states = bytearray()
-    buffer = memoryview(bytearray(READ_BYTES))
+    buffer = pages(READ_BYTES)
     offset = 0
     while count := os.preadv(file, [buffer[: size - offset]], offset):
         at = 0

@@ -15,6 +15,7 @@ from pirate.disk.tree import JOURNAL_SUFFIX, PART_SUFFIX
 from pirate.disk.writeback import begin_writing
 from pirate.errors import BusyError, ExistsError, LocalIOError, translated
 from pirate.model import Digest
+from pirate.pages import pages
 
 # What is written at once. With 1 MiB a file system takes single folios of that size, and finding
 # and touching them cost 0.5 CPU s a GiB more here; 128 KiB is no better.
@@ -86,7 +87,7 @@ class PartFile:
     def pieces(self, offset: int = 0, stop: int | None = None) -> Iterator[memoryview]:
         """What is there from ``offset`` on, in order; each view is valid until the next."""
         stop = self.size if stop is None else stop
-        buffer = memoryview(bytearray(min(READ_BYTES, max(0, stop - offset))))
+        buffer = pages(min(READ_BYTES, max(0, stop - offset)))
         with translated("cannot read the part file"):
             while count := os.preadv(self._file, [buffer[: max(0, stop - offset)]], offset):
                 offset += count

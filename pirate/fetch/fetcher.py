@@ -1,6 +1,5 @@
 """One connection's worker: take a segment, receive it, verify it, hand it over, and again."""
 
-import mmap
 from collections import deque
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from pirate.disk.sha1 import Sha1
 from pirate.errors import LiedError
 from pirate.fetch.board import Board, Task, Who
 from pirate.fetch.paced import Source
+from pirate.pages import pages
 
 # Segments asked for at once on a connection: the next request is out before the present
 # segment is read, so no round trip is paid between them.
@@ -38,9 +38,8 @@ class Fetcher:
     def run(self) -> None:
         """Fetch. Raises PeerError; LiedError if bytes do not fit the chain."""
         chain = self._chain
-        # Memory that is taken page by page, when bytes come: the size is the word of a stranger.
-        pages = mmap.mmap(-1, max(1, min(chain.segment, chain.size)), mmap.MAP_PRIVATE)
-        buffer = memoryview(pages)
+        # None of it is taken before bytes come: the size is the word of a stranger.
+        buffer = pages(min(chain.segment, chain.size))
         while self._ask_ahead():
             task = self._asked.popleft()
             segment = buffer[: chain.length(task.segment)]

@@ -16,6 +16,7 @@ from pirate.disk.sha1 import Sha1
 from pirate.errors import IntegrityError, PirateError, TimedOutError
 from pirate.fetch.download import Download
 from pirate.model import Digest
+from pirate.pages import pages
 
 # How often a follower that has written all that is proven looks for more, and how often one
 # whose reader takes nothing looks whether all is over; in seconds.
@@ -146,7 +147,7 @@ class Follower:
     def _proven(self, index: int, link: Link) -> memoryview | None:
         """The bytes of a segment. Hashed again, for others may be writing there."""
         offset = start(link.size, index)
-        data = memoryview(bytearray(length(link.size, index)))
+        data = pages(length(link.size, index))
         self._part.read_into(data, offset)
         sha1 = Sha1(link.before, offset)
         sha1.update(data)

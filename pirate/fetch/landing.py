@@ -9,6 +9,7 @@ from pirate.disk.partfile import PartFile
 from pirate.disk.sha1 import Sha1
 from pirate.errors import StoppedError
 from pirate.model import Digest
+from pirate.pages import pages
 
 
 class Landing:
@@ -122,7 +123,7 @@ class Landing:
 
     def _proves(self, index: int, link: Link) -> bool:
         offset = start(link.size, index)
-        segment = memoryview(bytearray(length(link.size, index)))
+        segment = pages(length(link.size, index))
         self._part.read_into(segment, offset)
         sha1 = Sha1(link.before, offset)
         sha1.update(segment)

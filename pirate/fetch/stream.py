@@ -6,6 +6,7 @@ from pirate.deadline import Deadline
 from pirate.errors import PeerError
 from pirate.fetch.paced import Source
 from pirate.model import Digest
+from pirate.pages import pages
 
 # A request's worth, and how many are outstanding: no round trip is paid between them, and
 # what a dropped peer had still to send is small.
@@ -22,7 +23,7 @@ def stream(
 
     Raises PeerError when the peer does not deliver; what was yielded until then has come.
     """
-    buffer = memoryview(bytearray(PIECE_BYTES))
+    buffer = pages(PIECE_BYTES)
     asked = received = start
     while received < stop:
         while asked < stop and asked - received <= (OUTSTANDING - 1) * READ_BYTES:
