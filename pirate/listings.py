@@ -34,34 +34,39 @@ def matching(
 ) -> Generator[tuple[Peer, Listing | PeerError], None, None]:
     """Every peer with the files that match, maybe with more of them, or why there are none.
 
-    Who is not told of by a serve of this machine, if one runs, is asked. Then everything is
-    wanted of the others too: what one calls so matches whatever another calls it.
+    What one peer calls so matches whatever another calls it. So only a serve of this machine
+    that tells of everybody can tell what matches; else everything is wanted of all, and who is
+    not told of by such a serve is asked.
     """
-    told = _told(network, peers, pattern)
-    if pattern and 0 < len(told) < len(peers):
-        told = _told(network, peers, "")
-    yield from told.items()
-    if rest := [peer for peer in peers if peer not in told]:
+    for home in network.homes if pattern else ():
+        told = _told(network, home, peers, pattern)
+        listed = [what for what in told.values() if isinstance(what, Listing)]
+        if len(listed) == len(peers) or (len(told) == len(peers) and len(network.homes) == 1):
+            yield from told.items()
+            return
+    known: _Told = {}
+    for home in network.homes:
+        for peer, what in _told(network, home, peers, "").items():
+            if not isinstance(known.get(peer), Listing):
+                known[peer] = what
+    yield from known.items()
+    if rest := [peer for peer in peers if peer not in known]:
         yield from everything(network, rest)
 
 
-def _told(network: Network, peers: Sequence[Peer], pattern: str) -> _Told:
-    """What the serves of this machine tell of these peers; silence is no answer."""
-    by_id = {peer.id: peer for peer in peers if peer.id}
-    told: _Told = {}
-    for home in network.homes:
-        try:
-            found = _found(network, home, pattern, by_id)
-        except (PeerError, ValueError) as error:
-            log.debug("%s does not tell what others have: %s", home, error)
-            continue
-        told |= {peer: what for peer, what in found.items() if _is_news(what, told.get(peer))}
-    return told
-
-
-def _is_news(what: Listing | PeerError, before: Listing | PeerError | None) -> bool:
-    unasked = isinstance(what, PeerError) and what.code == UnaskedError.code
-    return not unasked and not isinstance(before, Listing)
+def _told(network: Network, home: Peer, peers: Sequence[Peer], pattern: str) -> _Told:
+    """What a serve of this machine tells of these peers; silence is no answer."""
+    try:
+        found = _found(network, home, pattern, {peer.id: peer for peer in peers if peer.id})
+    except (PeerError, ValueError) as error:
+        log.debug("%s does not tell what others have: %s", home, error)
+        return {}
+    unasked = UnaskedError.code
+    return {
+        peer: what
+        for peer, what in found.items()
+        if isinstance(what, Listing) or what.code != unasked
+    }
 
 
 def _found(network: Network, home: Peer, pattern: str, known: Mapping[PeerId, Peer]) -> _Told:

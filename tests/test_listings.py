@@ -152,12 +152,18 @@ def test_everybody_is_asked_where_that_serve_cannot_tell_or_falls_silent(
     assert rig.ask("*.iso", say) == DIRECT
 
 
-def test_a_pattern_that_is_too_long_for_the_question_is_matched_here(rig: Rig) -> None:
-    def never(_line: Line, _number: int, request: messages.Find) -> None:
-        raise AssertionError(request)
+@pytest.mark.parametrize("pattern", ["x" * 300, "\udcff*"])
+def test_where_a_pattern_does_not_fit_the_question_everything_is_asked_for(
+    rig: Rig, pattern: str
+) -> None:
+    asked: list[str] = []
 
-    assert rig.ask("x" * 300, never) == DIRECT
-    assert rig.ask("\udcff*", never) == DIRECT
+    def say(line: Line, number: int, request: messages.Find) -> None:
+        asked.append(request.pattern)
+        tell(Found(ANNE, "", "", (MADE_UP,)), Found(BESS, "", "", ()))(line, number, request)
+
+    assert rig.ask(pattern, say) == {"anne": ["made up.iso"], "bess": []}
+    assert asked == [""]
 
 
 def test_of_whom_it_does_not_tell_is_asked_and_all_is_wanted_of_the_others(rig: Rig) -> None:
@@ -185,6 +191,19 @@ def test_of_two_serves_of_this_machine_what_either_knows_counts(rig: Rig) -> Non
     other = tell(Found(ANNE, "stall", "", ()), Found(BESS, "", "", ()))
     expected = {"anne": ["made up.iso"], "bess": []}
     assert rig.ask("*", one, other) == rig.ask("*", other, one) == expected
+
+
+def test_two_serves_that_each_know_one_peer_are_asked_for_everything(rig: Rig) -> None:
+    def knows(peer: PeerId, name: str) -> Say:
+        def say(line: Line, number: int, request: messages.Find) -> None:
+            matches = not request.pattern or name == request.pattern
+            entries = (Entry(Digest(b"d" * 20), 1, (name,)),) if matches else ()
+            tell(Found(peer, "", "", entries))(line, number, request)
+
+        return say
+
+    found = rig.ask("a name", knows(ANNE, "a name"), knows(BESS, "another"))
+    assert found == {"anne": ["a name"], "bess": ["another"]}
 
 
 def test_the_serve_is_given_less_time_than_the_command_has(rig: Rig) -> None:
