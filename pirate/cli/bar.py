@@ -116,7 +116,7 @@ class _Lines(Progress):
 
 
 class FilesBar:
-    """A bar of files; close it before the sum is printed."""
+    """A bar of files, above which the output prints; close it before the sum is printed."""
 
     def __init__(self, output: Output, total: int, line: Callable[[], str]) -> None:
         """``line`` says how far it is, when it is drawn."""
@@ -125,17 +125,19 @@ class FilesBar:
             BarColumn(bar_width=None),
             console=Console(file=output.stderr, no_color=not output.colored(output.stderr)),
         )
+        self._output = output
         self._task = self._progress.add_task("", total=total)
         self._progress.start()
+        output.above = self._print
 
     def advance(self) -> None:
         """One more file."""
         self._progress.advance(self._task)
 
-    def say(self, remark: str) -> None:
-        """Print a remark above the bar."""
-        self._progress.console.print(Text(f"pirate: {text.harmless(remark)}"), soft_wrap=True)
-
     def close(self) -> None:
         """Take the bar off the screen."""
+        self._output.above = None
         self._progress.stop()
+
+    def _print(self, line: str) -> None:
+        self._progress.console.print(Text(line), soft_wrap=True)

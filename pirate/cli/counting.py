@@ -35,8 +35,7 @@ class Counting(Silent):
             fields = {"code": error.code, "reason": str(error), "bytes": sent}
             self._output.event("source", event="drop", peer=label(peer), **fields)
         else:
-            remark = f"dropped {peer} after {text.size(sent)}: {error}"
-            (self._bar.say if self._bar else self._output.note)(remark)
+            self._output.note(f"dropped {peer} after {text.size(sent)}: {error}")
 
     def count(self, received: int, *, present: bool = False, failed: bool = False) -> None:
         """One more file is settled; ``received`` bytes of it came over the network."""

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from pirate.cli.text import harmless
@@ -31,16 +31,18 @@ class Output:
         self.stdout = sys.stdout
         self.stderr = sys.stderr
         self._color = color
+        # Prints a line above a bar, while one is drawn on the terminal.
+        self.above: Callable[[str], None] | None = None
 
     def line(self, text: str) -> None:
         """A line of the result for people; its text is harmless already."""
         if not self.json:
-            print(text, file=self.stdout, flush=True)
+            self._print(text, self.stdout)
 
     def note(self, text: str) -> None:
         """A remark on stderr, not with -q."""
         if not self.quiet and not self.json:
-            print(f"pirate: {harmless(text)}", file=self.stderr, flush=True)
+            self._print(f"pirate: {harmless(text)}", self.stderr)
 
     def event(self, kind: str, **fields: Any) -> None:  # noqa: ANN401
         """One object of a stream of JSON objects."""
@@ -70,13 +72,19 @@ class Output:
             head = self._head(kind, error.code, error.exit_code)
             self._dump(head | {"message": str(error), "advice": error.advice} | _present(fields))
         else:
-            print(one_line(error), file=self.stderr, flush=True)
+            self._print(one_line(error), self.stderr)
 
     def colored(self, stream: TextIO) -> bool:
         """Whether ``stream`` is to have colours and tables: a terminal, or --color always."""
         if self._color != "auto":
             return self._color == "always"
         return self.moving(stream) and not os.environ.get("NO_COLOR")
+
+    def _print(self, text: str, stream: TextIO) -> None:
+        if self.above and stream.isatty():
+            self.above(text)
+        else:
+            print(text, file=stream, flush=True)
 
     @staticmethod
     def moving(stream: TextIO) -> bool:

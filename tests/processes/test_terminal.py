@@ -97,6 +97,17 @@ def test_get_draws_a_bar_and_takes_it_away(place: Path, big: tuple[Path, str]) -
     assert verified.startswith("pirate: verified; 300 MiB in ")
 
 
+def test_the_files_of_a_list_are_told_of_above_the_bar(place: Path, server: Serving) -> None:
+    names = [f"{number}.txt" for number in range(3)]
+    sums = "".join(f"{digest_of(b'a')}  {name}\n" for name in names)
+    (place / "list").write_text(sums + f"{digest_of(b'nobody has it')}  nowhere\n")
+    code, seen = shown("get", "-i", place / "list", "--peer", server.address, "-d", place)
+    assert code == 11
+    assert "━" in seen
+    for line in (*(str(place / name) for name in names), "pirate: not_found: "):
+        assert seen[: seen.index(line)].endswith(("\n", "\r", "\x1b[2K"))
+
+
 def test_a_dumb_terminal_gets_no_bar(place: Path, server: Serving) -> None:
     get = ("get", digest_of(b"a"), "--peer", server.address, "-d", place)
     code, seen = shown(*get, TERM="dumb")
