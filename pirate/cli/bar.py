@@ -1,6 +1,7 @@
 """The progress bar on a terminal."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -24,13 +25,55 @@ from pirate.model import Entry
 NAME_CELLS = 20
 
 
+class Bars:
+    """The bars of one command, above which the output prints."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._progress: Progress | None = None  # never started again: it would erase what is above
+
+    def add(self, name: str, entry: Entry, resumed: int, plain: Plain) -> TaskID:
+        """Draw one more, with the speed of ``plain`` and, if it is the only one, its line."""
+        progress = self._progress or drawn(self._output)
+        task = progress.add_task(
+            name,
+            total=entry.size,
+            completed=resumed,
+            meter=plain.meter,
+            below=plain.holders,
+        )
+        if not self._progress:
+            self._progress = progress
+            progress.start()
+            self._output.above = partial(_print, progress)
+        return task
+
+    def update(self, task: TaskID, done: int, size: int) -> None:
+        """So far it has come."""
+        if self._progress:
+            self._progress.update(task, completed=done, total=size)
+
+    def remove(self, task: TaskID) -> None:
+        """Take one off the screen."""
+        if self._progress:
+            self._progress.remove_task(task)
+            if not self._progress.task_ids:
+                self.close()
+
+    def close(self) -> None:
+        """Take all off the screen."""
+        if self._progress:
+            self._output.above = None
+            self._progress.stop()
+            self._progress = None
+
+
 class Bar(Plain):
     """A bar instead of the lines of ``Plain``; close it before the result is printed."""
 
-    def __init__(self, output: Output, progress: Progress) -> None:
-        """``progress`` may show others beside it."""
+    def __init__(self, output: Output, bars: Bars) -> None:
         super().__init__(output)
-        self._progress = progress
+        self._bars = bars
         self._task: TaskID | None = None
 
     def started(self, entry: Entry, resumed: int) -> None:
@@ -38,31 +81,19 @@ class Bar(Plain):
         super().started(entry, resumed)
         name = Text(text.harmless(safe_name(entry.names[0])))
         name.truncate(NAME_CELLS, overflow="ellipsis")
-        self._task = self._progress.add_task(
-            name.plain,
-            total=entry.size,
-            completed=resumed,
-            meter=self._meter,
-            below=self.holders,
-        )
-        self._progress.start()
+        self._task = self._bars.add(name.plain, entry, resumed, self)
 
     def progress(self, done: int, size: int) -> None:
         """See ``Observer``."""
-        self._meter.progress(done, size)
+        self.meter.progress(done, size)
         if self._task is not None:
-            self._progress.update(self._task, completed=done, total=size)
-
-    def say(self, remark: str) -> None:
-        """Print a remark above the bar, which is drawn again below it."""
-        self._progress.console.print(Text(f"pirate: {text.harmless(remark)}"), soft_wrap=True)
+            self._bars.update(self._task, done, size)
 
     def close(self) -> None:
         """Take the bar off the screen."""
         if self._task is not None:
-            self._progress.remove_task(self._task)
-        if not self._progress.task_ids:
-            self._progress.stop()
+            self._bars.remove(self._task)
+            self._task = None
 
 
 def drawn(output: Output) -> Progress:
@@ -128,7 +159,7 @@ class FilesBar:
         self._output = output
         self._task = self._progress.add_task("", total=total)
         self._progress.start()
-        output.above = self._print
+        output.above = partial(_print, self._progress)
 
     def advance(self) -> None:
         """One more file."""
@@ -139,5 +170,7 @@ class FilesBar:
         self._output.above = None
         self._progress.stop()
 
-    def _print(self, line: str) -> None:
-        self._progress.console.print(Text(line), soft_wrap=True)
+
+def _print(progress: Progress, line: str) -> None:
+    """Print above the bars, which are drawn again below."""
+    progress.console.print(Text(line), soft_wrap=True)

@@ -41,37 +41,37 @@ class Plain(Silent):
         """``which`` download it is stands before each line."""
         self._output = output
         self._which = which
-        self._meter = Meter(PLAIN_SECONDS)
+        self.meter = Meter(PLAIN_SECONDS)
 
     def started(self, entry: Entry, resumed: int) -> None:
         """See ``Observer``."""
-        self._meter.start(entry.size, resumed)
+        self.meter.start(entry.size, resumed)
         if resumed:
             self.say(f"{text.size(resumed)} of {entry.digest} are here from before")
 
     def added(self, peer: Peer) -> None:
         """See ``Observer``."""
-        self._meter.added(peer)
+        self.meter.added(peer)
 
     def dropped(self, peer: Peer, error: PeerError, sent: int) -> None:
         """See ``Observer``."""
-        self._meter.dropped(peer)
+        self.meter.dropped(peer)
         self.say(f"dropped {peer} after {text.size(sent)}: {error}")
 
     def gave(self, peer: Peer, count: int) -> None:
         """See ``Observer``."""
-        self._meter.gave(peer, count)
+        self.meter.gave(peer, count)
 
     def progress(self, done: int, size: int) -> None:
         """See ``Observer``."""
-        if self._meter.progress(done, size):
-            rate, left = text.rate(self._meter.rate), self._meter.left
+        if self.meter.progress(done, size):
+            rate, left = text.rate(self.meter.rate), self.meter.left
             rest = f", {text.seconds(left)} left" if left is not None else ""
             self.say(f"{text.size(done)} of {text.size(size)}, {rate}{rest}; {self.holders()}")
 
     def holders(self) -> str:
         """Who gives, and how fast."""
-        giving = self._meter.holders
+        giving = self.meter.holders
         shown = [f"{label(each.peer)} {text.rate(each.rate)}" for each in giving[:MOST_HOLDERS]]
         if rest := giving[MOST_HOLDERS:]:
             shown.append(f"{len(rest)} more {text.rate(sum(each.rate for each in rest))}")

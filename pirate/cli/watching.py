@@ -1,7 +1,6 @@
 """Who watches downloads, as the user wants it."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pirate.cli.output import Output
@@ -9,7 +8,7 @@ from pirate.cli.progress import Json, Plain, Silent
 from pirate.fetch.terms import Observer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from pirate.cli.bar import Bars
 
 
 class Watching:
@@ -19,27 +18,17 @@ class Watching:
         """``how`` is what --progress says."""
         self._output = output
         self._several = several
-        self._bars: Progress | None = None  # of all that are shown
+        self._bars: Bars | None = None  # of all that are shown
         if output.quiet or output.json:
             how = "none"
         if how == "auto":
             how = "bar" if output.moving(output.stderr) else "plain"
         self._how = how
 
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Nothing is drawn meanwhile: results are printed."""
-        bars = self._bars
-        if bars:
-            bars.stop()
-        yield
-        if bars and bars.task_ids:
-            bars.start()
-
     def close(self) -> None:
         """Take all bars off the screen."""
         if self._bars:
-            self._bars.stop()
+            self._bars.close()
 
     def observer(self, ref: str, path: Callable[[], str]) -> tuple[Observer, Callable[[], None]]:
         """Who shows a download, and what to call when it is over, however it ends.
@@ -49,9 +38,9 @@ class Watching:
         if self._output.json:
             return Json(self._output, ref, path), lambda: None
         if self._how == "bar":
-            from pirate.cli.bar import Bar, drawn  # noqa: PLC0415 - loads rich, on a terminal only
+            from pirate.cli.bar import Bar, Bars  # noqa: PLC0415 - loads rich, on a terminal only
 
-            self._bars = self._bars or drawn(self._output)
+            self._bars = self._bars or Bars(self._output)
             bar = Bar(self._output, self._bars)
             return bar, bar.close
         if self._how == "plain":

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
@@ -82,6 +83,26 @@ def test_color_never_gives_none_and_always_gives_some_to_a_pipe(server: Serving)
     assert piped.stdout.startswith(f"{BOLD}SHA-1 ")
 
 
+def on_screen(seen: str) -> list[str]:
+    """The lines that are left, if nothing scrolls: a terminal that knows what bars need."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|[\r\n]|[^\x1b\r\n]+", seen):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif up := re.fullmatch(r"\x1b\[(\d+)A", part):
+            row -= int(up[1])
+        elif part[0] != "\x1b":
+            line = lines[row].ljust(column)
+            lines[row] = line[:column] + part + line[column + len(part) :]
+            column += len(part)
+    return lines
+
+
 def test_get_draws_a_bar_and_takes_it_away(place: Path, big: tuple[Path, str]) -> None:
     folder, sha1 = big
     with Serving(folder) as holder:
@@ -106,6 +127,23 @@ def test_the_files_of_a_list_are_told_of_above_the_bar(place: Path, server: Serv
     assert "━" in seen
     for line in (*(str(place / name) for name in names), "pirate: not_found: "):
         assert seen[: seen.index(line)].endswith(("\n", "\r", "\x1b[2K"))
+
+
+@pytest.mark.parametrize("at_once", ["1", "2"])
+def test_what_is_told_between_two_bars_is_not_erased(place: Path, at_once: str) -> None:
+    contents = {f"{number}.bin": bytes([number]) * 6_000_000 for number in range(3)}
+    folder = fill(place / "shared", contents)
+    refs = [digest_of(content) for content in contents.values()]
+    with Serving(folder) as holder:
+        limits = ("--limit-down", "20M", "-j", at_once)
+        code, seen = shown("get", *refs, "--peer", holder.address, "-d", place, *limits)
+    assert code == 0
+    assert "━" in seen
+    screen = on_screen(seen)
+    for name in contents:
+        assert sum(line.endswith(f"/{name}") for line in screen) == 1
+    assert sum(line.startswith("pirate: verified; ") for line in screen) == 3
+    assert not any("━" in line for line in screen)
 
 
 def test_a_dumb_terminal_gets_no_bar(place: Path, server: Serving) -> None:

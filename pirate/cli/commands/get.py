@@ -248,13 +248,12 @@ def _get_large(
         closing(abreast.run(wants, at_once)) as outcomes,
     ):
         for want, outcome in outcomes:
-            with watching.aside():
-                if isinstance(outcome, BusyError) and at_once > 1:
-                    again.append(want)  # the list has it twice, so maybe we are busy with it
-                elif isinstance(outcome, PirateError):
-                    fail(want, outcome)
-                else:
-                    _say(outcome, getting)
+            if isinstance(outcome, BusyError) and at_once > 1:
+                again.append(want)  # the list has it twice, so maybe we are busy with it
+            elif isinstance(outcome, PirateError):
+                fail(want, outcome)
+            else:
+                _say(outcome, getting)
     if again:
         _get_large(again, getting.alone(), fail)
 
