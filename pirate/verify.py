@@ -16,16 +16,13 @@ from typing import NamedTuple
 from pirate.chain import STATE_SIZE, length, segments, start
 from pirate.disk.cursor import Cursor
 from pirate.disk.hashcache import Asked, HashCache
-from pirate.disk.hashing import Hashed, Job, Outcome, hash_all, hash_file
+from pirate.disk.hashing import NICENESS, Hashed, Job, Outcome, hash_all, hash_file
 from pirate.disk.opening import Opener
 from pirate.disk.place import Parts, Place
 from pirate.disk.source import generation_of
 from pirate.disk.tree import Found, Shares
 from pirate.model import Digest
 from pirate.scope import Stop
-
-# As `nice` does it; the kernel derives the priority of reading from it.
-NICENESS = 10
 
 # What is verified before the cursor moves on.
 _BATCH_FILES = 1000

@@ -3,14 +3,30 @@
 import os
 from pathlib import Path
 
+import pytest
 from honest import SOON, digest_of
 
+from pirate.disk import hashing
 from pirate.disk.hashcache import HashCache
+from pirate.disk.hashing import Hashed, Job
 from pirate.disk.state import State
 from pirate.disk.tree import Shares
 from pirate.library import Library
 from pirate.model import Digest
 from pirate.scope import Stop
+
+
+def note_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that this process reads from now on."""
+    names: list[str] = []
+    real = hashing.hash_one
+
+    def noted(job: Job, stop: Stop, *_: object) -> Hashed | None:
+        names.append("/".join(job.parts))
+        return real(job, stop)
+
+    monkeypatch.setattr(hashing, "hash_one", noted)
+    return names
 
 
 class Shelf:

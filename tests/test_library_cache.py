@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from honest import digest_of, some_bytes
-from shelf import Shelf
+from shelf import Shelf, note_reads
 
 from pirate import library as library_module
 from pirate import scanning
 from pirate.disk import hashcache, hashfile, hashing, hashrows
-from pirate.disk.hashing import Hashed, Job
+from pirate.disk.hashing import Hashed
 from pirate.model import Digest
 from pirate.scope import Stop
 
@@ -30,14 +30,7 @@ def _state(tmp_path: Path) -> Path:
 @pytest.fixture(name="read")
 def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note the name of every file that is read; files that tests write count as old."""
-    names: list[str] = []
-    real = hashing.hash_one
-
-    def noted(job: Job, stop: Stop, *_: object) -> Hashed | None:
-        names.append("/".join(job.parts))
-        return real(job, stop)
-
-    monkeypatch.setattr(hashing, "hash_one", noted)
+    names = note_reads(monkeypatch)
     monkeypatch.setattr(hashing, "YOUNG_NS", -(10**12))
     return names
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 from honest import digest_of, some_bytes
-from shelf import Shelf
+from shelf import Shelf, note_reads
 
 from pirate import scanning
 from pirate.chain import LEAST_SEGMENT
 from pirate.disk import hashers, hashing
-from pirate.disk.hashing import Hashed, Job
 from pirate.disk.place import Identity
 from pirate.scanning import Progress
 from pirate.scope import Stop
@@ -33,15 +32,7 @@ def _shelf(share: Path) -> Shelf:
 @pytest.fixture(name="here")
 def _read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are read by this process."""
-    names: list[str] = []
-    real = hashing.hash_one
-
-    def noted(job: Job, stop: Stop, *_: object) -> Hashed | None:
-        names.append("/".join(job.parts))
-        return real(job, stop)
-
-    monkeypatch.setattr(hashing, "hash_one", noted)
-    return names
+    return note_reads(monkeypatch)
 
 
 def test_small_files_are_read_by_others_and_large_ones_here(shelf: Shelf, here: list[str]) -> None:

@@ -14,12 +14,13 @@ from pirate import verify as module
 from pirate.disk import hashing
 from pirate.disk.cursor import Cursor
 from pirate.disk.hashcache import HashCache
+from pirate.disk.hashing import NICENESS
 from pirate.disk.opening import Opener
 from pirate.disk.state import State
 from pirate.disk.tree import Shares
 from pirate.policy.rules import Rules
 from pirate.scope import Stop
-from pirate.verify import NICENESS, Finding, Segment, Verification
+from pirate.verify import Finding, Segment, Verification
 from pirate.verify import State as Is
 
 

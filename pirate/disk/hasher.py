@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from io import BufferedRWPair
 from typing import IO, Any
 
-from pirate.disk.hashing import hash_small, settled
+from pirate.disk.hashing import NICENESS, hash_small, settled
 from pirate.disk.hashrows import packed_small
 from pirate.disk.opening import OPEN_FILE, Opener
 from pirate.disk.place import Identity
@@ -24,9 +24,6 @@ from pirate.disk.tree import Listing
 Answer = tuple[list[bytes | None], bytes]
 
 Stream = IO[bytes] | BufferedRWPair
-
-# As `nice` does it; the kernel derives the priority of reading from it.
-NICENESS = 10
 
 _LENGTH = struct.Struct("=I")
 

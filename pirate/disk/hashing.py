@@ -18,6 +18,9 @@ from pirate.scope import Scope, Stop
 
 READ_BYTES = 256 * 1024
 
+# For who reads much beside others, as `nice` does it; the kernel derives the priority of reading.
+NICENESS = 10
+
 YOUNG_NS = 50_000_000  # Linux ticks every 1 to 10 ms
 
 # Files up to this size are read in the order in which they were found, folder by folder.
